@@ -1,0 +1,196 @@
+"""All settings of a run: a frozen dataclass whose fields explain themselves, and presets.
+
+`experiments.launch` makes one flag of each field; this file is where defaults live.
+"""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from spiral_jax.environments.painting import BACKGROUNDS, BRUSHES
+from spiral_jax.networks.policy import PRESETS as POLICIES
+from spiral_jax.rewards import FORMS
+
+ALGORITHMS = ("vtrace", "a2c")
+DATASETS = ("mnist",)
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    """A field with its explanation and, for strings, its possible values."""
+    if choices:
+        help = f"{help} One of: {', '.join(choices)}."
+    return dataclasses.field(
+        default=default, metadata={"help": help, "choices": choices}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of a training run; impossible values are refused with the reason."""
+
+    # Data.
+    dataset: str = _setting("mnist", "What the agent learns to draw.", DATASETS)
+    data_dir: str = _setting(
+        "",
+        "Folder of the four MNIST idx files; empty for the embedded 10,000 digits.",
+    )
+
+    # Environment (spec, section 3).
+    canvas_width: int = _setting(64, "Canvas width and height in px.")
+    grid_width: int = _setting(32, "Locations lie on a grid of that many points a side.")
+    episode_length: int = _setting(
+        20, "Time steps of an episode, the reset included: one more than commands."
+    )
+    brush: str = _setting("soft", "Which brush paints.", BRUSHES)
+    brush_sizes: tuple[float, ...] = _setting(
+        (1.0, 2.0, 4.0, 8.0, 12.0, 24.0),
+        "Brush radii in px at a canvas of 64 px, comma-separated; they scale with it.",
+    )
+    use_color: bool = _setting(False, "RGB canvases and colour components.")
+    use_pressure: bool = _setting(True, "Whether commands choose a pressure.")
+    background: str = _setting("white", "Colour of the paper.", tuple(BACKGROUNDS))
+
+    # Networks (spec, section 5).
+    policy: str = _setting("paper", "Size of the policy network.", tuple(POLICIES))
+    critic_width: int = _setting(
+        64, "Channels of the critic's first layer; each further one has twice as many."
+    )
+
+    # Objective (spec, section 1).
+    algorithm: str = _setting("vtrace", "Advantage estimation.", ALGORITHMS)
+    discount: float = _setting(1.0, "Gamma.")
+    entropy_cost: float = _setting(0.01, "Weight of the entropy bonus.")
+    value_cost: float = _setting(0.5, "Weight of the value loss.")
+    normalise_advantages: bool = _setting(
+        True, "Divide advantages by their root mean square over the batch."
+    )
+    reward: str = _setting(
+        "delta", "Critic's score at the end, or its change at each command.", FORMS
+    )
+    stroke_start_cost: float = _setting(
+        0.0, "Subtracted from the reward each time the pen is put down."
+    )
+    blank_cost: float = _setting(
+        0.0, "Subtracted from the reward if the finished canvas is blank."
+    )
+    gradient_penalty_cost: float = _setting(10.0, "Lambda of WGAN-GP.")
+    offset_cost: float = _setting(
+        1e-3, "Weight of the pin of the critic's free constant."
+    )
+
+    # Optimisation (spec, section 2).
+    batch_size: int = _setting(64, "Episodes, and pictures, per update.")
+    policy_learning_rate: float = _setting(3e-4, "Adam's, for the policy.")
+    critic_learning_rate: float = _setting(1e-4, "Adam's, for the critic.")
+    critic_steps: int = _setting(1, "Critic updates per policy update.")
+    replay_batches: int = _setting(20, "Capacity of the replay, in batches.")
+
+    # Running.
+    num_actors: int = _setting(
+        1, "Actor threads, with an environment of batch_size canvases each."
+    )
+    queue_capacity: int = _setting(
+        1, "Batches that wait for the learner before actors pause."
+    )
+    synchronous: bool = _setting(
+        False, "One actor in lock step with the learner: the same seed gives the same run."
+    )
+    seed: int = _setting(0, "Of everything random.")
+    max_updates: int = _setting(
+        1_000_000, "Stop after that many policy updates, earlier sessions included."
+    )
+    max_minutes: float = _setting(
+        0.0, "Stop after that many minutes, earlier sessions included; 0: no limit."
+    )
+
+    # What is kept.
+    resume: bool = _setting(True, "Go on from the newest checkpoint in the run folder.")
+    log_updates: int = _setting(20, "Updates between two lines of metrics.jsonl.")
+    checkpoint_minutes: float = _setting(2.0, "Minutes between checkpoints.")
+    evaluate_minutes: float = _setting(
+        5.0,
+        "Minutes between Fréchet distances and sample sheets; 0: only at the end.",
+    )
+
+    def __post_init__(self):
+        """Refuses impossible values: names the value, what was expected, what to do."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            choices = field.metadata["choices"]
+            if choices and value not in choices:
+                raise ValueError(f"{field.name}={value!r}: expected one of {choices}.")
+        for name in (
+            *("batch_size", "critic_width", "critic_steps", "replay_batches"),
+            *("num_actors", "queue_capacity", "max_updates", "log_updates"),
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
+        for name in (
+            *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
+            *("gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
+            *("checkpoint_minutes", "evaluate_minutes"),
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
+        for name in ("policy_learning_rate", "critic_learning_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: expected between 0 and 1."
+                )
+        if not 0 < self.discount <= 1:
+            raise ValueError(f"discount={self.discount}: expected above 0, at most 1.")
+        width = self.canvas_width
+        if width < 8 or width & (width - 1):
+            raise ValueError(
+                f"canvas_width={width}: the networks halve it repeatedly; expected a "
+                "power of two, at least 8, such as 32 or 64."
+            )
+        if self.dataset == "mnist" and self.use_color:
+            raise ValueError(
+                "use_color=True with dataset='mnist': the digits are grey, the critic "
+                "would tell them by colour alone; set use_color=False."
+            )
+        if self.synchronous and self.num_actors != 1:
+            raise ValueError(
+                f"synchronous=True with num_actors={self.num_actors}: lock step has "
+                "one actor; set num_actors=1."
+            )
+
+    def painting(self) -> dict[str, Any]:
+        """Returns the keyword arguments of `Painting` that this run fixes."""
+        names = ("canvas_width", "grid_width", "episode_length", "brush")
+        names += ("brush_sizes", "use_color", "use_pressure", "background")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def num_commands(self) -> int:
+        """Commands per episode; what counts as a frame."""
+        return self.episode_length - 1
+
+
+PRESETS: dict[str, Config] = {
+    "mnist_small": Config(
+        canvas_width=32,
+        grid_width=16,
+        episode_length=7,
+        brush_sizes=(2.5, 4.0),
+        use_pressure=False,
+        policy="small",
+        critic_width=32,
+        critic_learning_rate=2e-4,
+    ),
+    "mnist": Config(),
+}
+
+
+def preset(name: str) -> Config:
+    """Returns a preset by name.
+
+    Raises:
+      ValueError: unknown; the nearest name is suggested.
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"preset={name!r}: expected one of {tuple(PRESETS)}.{hint}")
+    return PRESETS[name]

@@ -1,0 +1,246 @@
+"""How good the drawings are: the Fréchet distance in a digit classifier's features.
+
+The classifier is trained by this code on the run's own training digits, so that nothing
+needs downloading. Distances of two runs compare only if they share the classifier's
+seed, data and canvas width, as runs of one preset do; the ratio to the untrained
+agent's distance is the figure to quote.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+from spiral_jax.data import Dataset, EpochOrder, LabelledImages, to_float
+from spiral_jax.networks.layers import Downsample
+from spiral_jax.queues import Stopped
+from spiral_jax.system import System, sample_trajectories
+
+NUM_FEATURES = 64
+NUM_SAMPLES = 2000
+EPOCHS = 12
+BATCH_SIZE = 100
+LEAST_ACCURACY = 0.975
+CHUNK = 500
+
+
+class Classifier(NamedTuple):
+    """A trained digit classifier.
+
+    Attributes:
+      params: parameters.
+      test_accuracy: share of test digits classified right, in 0..1.
+    """
+
+    params: hk.Params
+    test_accuracy: float
+
+
+def _network(images: jax.Array, dropout_key: jax.Array | None = None):
+    """Returns logits `[N, 10]` and penultimate features `[N, 64]`."""
+    x = 2.0 * images - 1.0
+    for channels in (32, 64):
+        x = jax.nn.relu(Downsample(channels)(x))
+    while x.shape[1] > 8:
+        x = jax.nn.relu(Downsample(64)(x))
+    x = hk.Flatten()(x)
+    if dropout_key is not None:
+        x = hk.dropout(dropout_key, 0.5, x)
+    features = jax.nn.relu(hk.Linear(NUM_FEATURES)(x))
+    return hk.Linear(10)(features), features
+
+
+_NETWORK = hk.without_apply_rng(hk.transform(_network))
+_APPLY = jax.jit(_NETWORK.apply)
+
+
+def train_classifier(data: Dataset, seed: int, progress: bool = True) -> Classifier:
+    """Trains the classifier: Adam with a cosine schedule, random shifts, dropout.
+
+    Args:
+      data: digits with labels.
+      seed: of the initial weights, order, shifts and dropout.
+      progress: whether to show a bar.
+    """
+    images = data.train.images
+    steps = EPOCHS * len(images) // BATCH_SIZE
+    optimiser = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
+    params = _NETWORK.init(jax.random.key(seed), to_float(images[:1]))
+
+    def loss(params, x, labels, key):
+        logits, _ = _NETWORK.apply(params, x, key)
+        return jnp.mean(
+            optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        )
+
+    @jax.jit
+    def update(params, opt_state, step, x, labels):
+        key = jax.random.fold_in(jax.random.key(seed), step)
+        shift_key, dropout_key = jax.random.split(key)
+        # Digits drawn by the agent are not centred as the data are.
+        shifts = jax.random.randint(shift_key, [len(x), 2], -2, 3)
+        x = jax.vmap(lambda image, shift: jnp.roll(image, shift, axis=(0, 1)))(x, shifts)
+        gradients = jax.grad(loss)(params, x, labels, dropout_key)
+        updates, opt_state = optimiser.update(gradients, opt_state)
+        return optax.apply_updates(params, updates), opt_state
+
+    opt_state = optimiser.init(params)
+    order = EpochOrder(len(images), seed)
+    for step in tqdm(
+        range(steps), desc="digit classifier", disable=not progress, leave=False
+    ):
+        index = order.batch(BATCH_SIZE, step)
+        params, opt_state = update(
+            params, opt_state, step, to_float(images[index]), data.train.labels[index]
+        )
+    return Classifier(params, accuracy(params, data.test))
+
+
+def accuracy(params: hk.Params, data: LabelledImages) -> float:
+    """Returns the share of digits that are classified right."""
+    predictions = [
+        np.argmax(_APPLY(params, to_float(data.images[i : i + CHUNK]))[0], axis=-1)
+        for i in range(0, len(data.images), CHUNK)
+    ]
+    return float(np.mean(np.concatenate(predictions) == data.labels))
+
+
+def features(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """Maps pictures `[N, H, W, 1]` float32 in 0..1 to features `[N, 64]` float64."""
+    return np.concatenate(
+        [
+            np.asarray(_APPLY(classifier.params, images[i : i + CHUNK])[1], np.float64)
+            for i in range(0, len(images), CHUNK)
+        ]
+    )
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Returns the Fréchet distance of two sets of features, fitted by Gaussians.
+
+    `|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))` (Heusel et al. 2017, equation 6).
+
+    Args:
+      a, b: `[N, F]` and `[M, F]` float64.
+    """
+    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # The root of S_a S_b has the trace of the root of the symmetric
+    # S_a^(1/2) S_b S_a^(1/2), which needs no complex arithmetic.
+    eigenvalues, vectors = np.linalg.eigh(cov_a)
+    root_a = (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T
+    cross = np.linalg.eigvalsh(root_a @ cov_b @ root_a)
+    trace = np.trace(cov_a) + np.trace(cov_b)
+    trace -= 2.0 * np.sum(np.sqrt(np.maximum(cross, 0.0)))
+    return float(np.sum((mean_a - mean_b) ** 2) + trace)
+
+
+class Table(NamedTuple):
+    """Fréchet distances to the test pictures.
+
+    Attributes:
+      untrained: of the agent that training starts from.
+      now: of this agent.
+      real: of as many real training pictures; no agent should be expected below it.
+    """
+
+    untrained: float
+    now: float
+    real: float
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                "Fréchet distance to the test digits",
+                f"  untrained agent          {self.untrained:8.2f}",
+                f"  this agent               {self.now:8.2f}   "
+                f"({self.now / self.untrained:.3f} of untrained)",
+                f"  real training digits     {self.real:8.2f}   "
+                f"({self.real / self.untrained:.3f} of untrained)",
+            ]
+        )
+
+
+class Evaluator:
+    """Measures drawings of agents against a run's test pictures."""
+
+    def __init__(self, system: System, data: Dataset, run_dir: Path):
+        """Loads the run's classifier, or trains and caches it in `run_dir`."""
+        self._system = system
+        self._classifier = _cached_classifier(
+            run_dir / "classifier.npz", data, system.seed("evaluation")
+        )
+        self._test = features(self._classifier, to_float(data.test.images))
+        real = to_float(data.train.images[:NUM_SAMPLES])
+        self._real = frechet_distance(features(self._classifier, real), self._test)
+
+    @property
+    def test_accuracy(self) -> float:
+        """The classifier's share of test digits classified right."""
+        return self._classifier.test_accuracy
+
+    def distance(
+        self, params: Any, stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[float, np.ndarray]:
+        """Measures 2,000 drawings, always of the same noise and random keys.
+
+        Args:
+          params: the policy's parameters.
+          stopped: asked between batches whether to give up.
+
+        Returns:
+          The Fréchet distance, and the drawings `[2000, H, W, C]`.
+
+        Raises:
+          Stopped: `stopped` said so.
+        """
+        drawings = []
+        seed = self._system.seed("evaluation")
+        for part in sample_trajectories(self._system, params, NUM_SAMPLES, seed):
+            if stopped():
+                raise Stopped
+            drawings.append(part.canvases[-1])
+        drawings = np.concatenate(drawings)[:NUM_SAMPLES]
+        found = features(self._classifier, drawings)
+        return frechet_distance(found, self._test), drawings
+
+    def table(self, params: Any) -> Table:
+        """Measures an agent beside the untrained one and real pictures."""
+        untrained, _ = self.distance(self._system.initial_policy())
+        now, _ = self.distance(params)
+        return Table(untrained, now, self._real)
+
+
+def _cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
+    """Loads the classifier from `path` (arrays only), or trains it and writes it."""
+    separator = "::"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as arrays:
+            params: dict = {}
+            for key in arrays.files:
+                if separator in key:
+                    module, name = key.split(separator)
+                    params.setdefault(module, {})[name] = arrays[key]
+            return Classifier(params, float(arrays["test_accuracy"]))
+    classifier = train_classifier(data, seed)
+    if classifier.test_accuracy < LEAST_ACCURACY:
+        raise RuntimeError(
+            f"The digit classifier reached {classifier.test_accuracy:.2%} on the test "
+            f"digits; {LEAST_ACCURACY:.1%} is needed for its features to mean "
+            "something. Train on more digits (--data_dir), or with another --seed."
+        )
+    arrays = {
+        f"{module}{separator}{name}": np.asarray(value)
+        for module, parts in classifier.params.items()
+        for name, value in parts.items()
+    }
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, test_accuracy=classifier.test_accuracy, **arrays)
+    temporary.replace(path)
+    return classifier

@@ -1,0 +1,192 @@
+"""Losses of the two learners: builders that return loss functions.
+
+The policy learns by V-trace actor-critic (IMPALA, Espeholt et al. 2018) or by A2C with
+Monte-Carlo returns (paper, equation 2); the critic by WGAN-GP (paper, equation 3).
+"""
+
+from collections.abc import Callable, Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+import rlax
+
+from spiral_jax.networks import Discriminator, Policy
+from spiral_jax.programs import CommandLanguage
+from spiral_jax.types import PolicyOutput, Trajectory
+
+Metrics = Mapping[str, chex.Array]
+EPSILON = 1e-6
+
+
+def command_log_prob_and_entropy(
+    language: CommandLanguage, output: PolicyOutput
+) -> tuple[chex.Array, chex.Array]:
+    """Sums over the components that the command uses.
+
+    A component without an effect (the control point of a pen move) gets neither credit
+    nor an entropy bonus.
+
+    Args:
+      language: says which components a command uses.
+      output: leading axes `[...]`.
+
+    Returns:
+      Joint log-probability `[...]` and entropy `[...]` in nats.
+    """
+    mask = language.mask(output.actions)
+    log_prob = sum(output.log_probs[k] * mask[k] for k in language.names)
+    entropy = sum(output.entropies[k] * mask[k] for k in language.names)
+    return log_prob, entropy
+
+
+def vtrace(
+    values: chex.Array, rewards: chex.Array, discounts: chex.Array, rhos: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+    """V-trace value errors and policy-gradient advantages of whole episodes.
+
+    Args:
+      values, rewards, discounts, rhos: `[T, B]` float32; `rhos` are importance ratios of
+        the joint action, clipped at 1 in here. The last discount must be 0.
+
+    Returns:
+      `(vs - values, advantages)`, `[T, B]` each; no gradients flow through either.
+    """
+    chex.assert_rank([values, rewards, discounts, rhos], 2)
+    chex.assert_equal_shape([values, rewards, discounts, rhos])
+    values = jax.lax.stop_gradient(values)
+    # Discount 0 ends every episode, so whatever follows the last value is not used.
+    next_values = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
+    batched = jax.vmap(rlax.vtrace_td_error_and_advantage, in_axes=1, out_axes=1)
+    output = batched(
+        values, next_values, rewards, discounts, jax.lax.stop_gradient(rhos)
+    )
+    return output.errors, output.pg_advantage
+
+
+def monte_carlo(
+    values: chex.Array, rewards: chex.Array, discounts: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+    """A2C's value errors and advantages: return to go minus value, `[T, B]` each."""
+    chex.assert_rank([values, rewards, discounts], 2)
+    chex.assert_equal_shape([values, rewards, discounts])
+    returns = jax.vmap(rlax.discounted_returns, in_axes=1, out_axes=1)(
+        rewards, discounts, jnp.zeros_like(rewards)
+    )
+    errors = jax.lax.stop_gradient(returns - values)
+    return errors, errors
+
+
+def make_policy_loss(
+    policy: Policy,
+    language: CommandLanguage,
+    *,
+    algorithm: str,
+    discount: float,
+    entropy_cost: float,
+    value_cost: float,
+    normalise_advantages: bool,
+) -> Callable[..., tuple[chex.Array, Metrics]]:
+    """Builds `loss(params, trajectory, rewards) -> (scalar, metrics)`.
+
+    `-sum_t log pi(a_t) A_t - entropy_cost H + value_cost / 2 (V - target)^2`, summed over
+    time and averaged over the batch (spec, section 1).
+
+    Args:
+      policy: its `unroll` scores the trajectory.
+      language: masks the components a command does not use.
+      algorithm: "vtrace" or "a2c".
+      discount: gamma.
+      entropy_cost, value_cost: weights of the two other terms.
+      normalise_advantages: divide by the batch's root mean square (a critic's scores
+        have no natural scale).
+    """
+
+    def loss(params, trajectory: Trajectory, rewards: chex.Array):
+        output = policy.unroll(params, trajectory)
+        log_prob, entropy = command_log_prob_and_entropy(language, output)
+        discounts = discount * trajectory.discounts
+        log_rho = log_prob - trajectory.behaviour_log_prob
+        if algorithm == "vtrace":
+            errors, advantages = vtrace(
+                output.value, rewards, discounts, jnp.exp(log_rho)
+            )
+        else:
+            errors, advantages = monte_carlo(output.value, rewards, discounts)
+        scale = jnp.sqrt(jnp.mean(advantages**2))
+        if normalise_advantages:
+            advantages = advantages / (scale + EPSILON)
+        per_episode = lambda x: jnp.mean(jnp.sum(x, axis=0))
+        targets = jax.lax.stop_gradient(errors + output.value)
+        policy_gradient = -per_episode(log_prob * advantages)
+        value = 0.5 * per_episode((targets - output.value) ** 2)
+        entropy = per_episode(entropy)
+        total = policy_gradient - entropy_cost * entropy + value_cost * value
+        explained = 1.0 - jnp.mean((targets - output.value) ** 2) / (
+            jnp.var(targets) + EPSILON
+        )
+        return total, {
+            "policy/loss": total,
+            "policy/policy_gradient_loss": policy_gradient,
+            "policy/value_loss": value,
+            "policy/entropy": entropy / rewards.shape[0],
+            "policy/advantage_rms": scale,
+            "policy/explained_variance": explained,
+            "policy/return": per_episode(rewards),
+            "policy/off_policy_kl": -jnp.mean(log_rho),
+        }
+
+    return loss
+
+
+def gradient_penalty(
+    apply: Callable[[chex.Array], chex.Array], images: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+    """`E (|grad D| - 1)^2` (Gulrajani et al. 2017), and the mean gradient norm.
+
+    Args:
+      apply: maps `[N, H, W, C]` to `[N]` scores, each from its own image alone.
+      images: interpolates between real and fake ones.
+    """
+    gradients = jax.grad(lambda x: jnp.sum(apply(x)))(images)
+    squares = jnp.sum(gradients**2, axis=(1, 2, 3))
+    norms = jnp.sqrt(squares + EPSILON**2)  # the root has no gradient at 0
+    return jnp.mean((norms - 1.0) ** 2), jnp.mean(norms)
+
+
+def make_critic_loss(
+    discriminator: Discriminator, *, gradient_penalty_cost: float, offset_cost: float
+) -> Callable[..., tuple[chex.Array, Metrics]]:
+    """Builds `loss(params, key, real, fake) -> (scalar, metrics)`.
+
+    `-E D(real) + E D(fake) + gradient_penalty_cost GP + offset_cost offset^2`; the last
+    term pins the critic's free constant: offset is the mean of the two expectations.
+
+    Args:
+      discriminator: the critic.
+      gradient_penalty_cost: lambda.
+      offset_cost: weight of the pin.
+    """
+
+    def loss(params, key: chex.PRNGKey, real: chex.Array, fake: chex.Array):
+        chex.assert_rank([real, fake], 4)
+        chex.assert_equal_shape([real, fake])
+        scores = discriminator.apply(params, jnp.concatenate([real, fake]))
+        real_score, fake_score = jnp.mean(scores.reshape(2, -1), axis=1)
+        mix = jax.random.uniform(key, (real.shape[0], 1, 1, 1))
+        penalty, norm = gradient_penalty(
+            lambda x: discriminator.apply(params, x), mix * real + (1 - mix) * fake
+        )
+        gap = real_score - fake_score
+        offset = 0.5 * (real_score + fake_score)
+        total = -gap + gradient_penalty_cost * penalty + offset_cost * offset**2
+        return total, {
+            "critic/loss": total,
+            "critic/gap": gap,
+            "critic/offset": offset,
+            "critic/gradient_penalty": penalty,
+            "critic/gradient_norm": norm,
+        }
+
+    return loss
+

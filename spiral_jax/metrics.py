@@ -1,0 +1,146 @@
+"""What a run reports: metrics.jsonl, TensorBoard and the progress line."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+
+class NotFiniteError(ArithmeticError):
+    """A metric became NaN or infinite."""
+
+
+class Metrics:
+    """Collects the metrics of updates and writes their means.
+
+    `metrics.jsonl` has one object a line, each with `updates`, `frames` and `minutes`.
+    A resumed run drops the lines of updates that are about to be done again, so that the
+    file reads as one unbroken run.
+    """
+
+    def __init__(self, folder: Path, num_updates: int, frames: int, minutes: float):
+        """Opens the files of a run that has done that much already."""
+        self._path = folder / "metrics.jsonl"
+        self._keep_lines_up_to(num_updates)
+        self._file = self._path.open("a")
+        self._board = SummaryWriter(
+            str(folder / "tensorboard"), purge_step=num_updates + 1
+        )
+        self._pending: list[tuple[int, Mapping]] = []
+        self._minutes_before = minutes
+        self._start = self._flushed = time.monotonic()
+        self._frames = frames
+
+    def _keep_lines_up_to(self, num_updates: int) -> None:
+        if not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text().splitlines(keepends=True):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # a kill cut the last line short
+            if record["updates"] <= num_updates:
+                kept.append(line)
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(kept))
+        os.replace(temporary, self._path)
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of training so far, earlier sessions included."""
+        return self._minutes_before + (time.monotonic() - self._start) / 60
+
+    def add(self, num_updates: int, metrics: Mapping) -> None:
+        """Remembers one update's metrics; they may still be on the device."""
+        self._pending.append((num_updates, metrics))
+
+    def flush(self, frames: int) -> dict[str, float]:
+        """Writes the means since the last flush, and returns them.
+
+        Raises:
+          NotFiniteError: names the update and the metrics that are NaN or infinite.
+        """
+        if not self._pending:
+            return {}
+        pending, self._pending = jax.device_get(self._pending), []
+        for num_updates, metrics in pending:
+            wrong = [k for k, v in metrics.items() if not np.isfinite(v)]
+            if wrong:
+                values = ", ".join(f"{k}={float(metrics[k])}" for k in wrong)
+                raise NotFiniteError(f"Update {num_updates}: {values}.")
+        means = {
+            key: float(np.mean([metrics[key] for _, metrics in pending]))
+            for key in pending[0][1]
+        }
+        now = time.monotonic()
+        means["run/frames_per_second"] = (frames - self._frames) / (now - self._flushed)
+        self._flushed, self._frames = now, frames
+        self.write(pending[-1][0], frames, means)
+        return means
+
+    def write(self, num_updates: int, frames: int, values: Mapping[str, float]) -> None:
+        """Appends a line of metrics, and the same to TensorBoard."""
+        record = {"updates": num_updates, "frames": frames}
+        record["minutes"] = round(self.minutes, 4)
+        record |= {key: _short(value) for key, value in values.items()}
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        for key, value in values.items():
+            self._board.add_scalar(key, value, num_updates)
+
+    def picture(self, num_updates: int, name: str, picture: np.ndarray) -> None:
+        """Adds a picture `[H, W, C]` uint8 to TensorBoard."""
+        self._board.add_image(name, picture, num_updates, dataformats="HWC")
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()
+
+
+def _short(value: float) -> float:
+    """Keeps six significant digits: more are noise and make the file hard to read."""
+    return float(f"{value:.6g}") if math.isfinite(value) else value
+
+
+class ProgressLine:
+    """One line that says how far the run is and how it goes."""
+
+    def __init__(self, max_updates: int, max_minutes: float):
+        self._max_updates = max_updates
+        self._max_minutes = max_minutes
+        self._bar = tqdm(total=0, bar_format="{desc}", leave=True)
+
+    def show(
+        self, num_updates: int, frames: int, minutes: float, metrics: Mapping
+    ) -> None:
+        """Rewrites the line."""
+        rate = metrics["run/frames_per_second"]
+        self._bar.set_description_str(
+            f"{num_updates:,} updates, {frames:,} frames, {rate:,.0f} frames/s, "
+            f"critic gap {metrics['critic/gap']:.2f}, "
+            f"entropy {metrics['policy/entropy']:.2f}, "
+            f"policy lag {metrics['actor/policy_lag']:.1f}, "
+            f"{minutes:.1f} min, ETA {self._eta(num_updates, frames, minutes, rate)}"
+        )
+
+    def _eta(self, num_updates: int, frames: int, minutes: float, rate: float) -> str:
+        frames_left = (self._max_updates - num_updates) * frames / num_updates
+        left = frames_left / rate / 60
+        if self._max_minutes:
+            left = min(left, max(self._max_minutes - minutes, 0.0))
+        return f"{left:.1f} min" if left < 120 else f"{left / 60:.1f} h"
+
+    def say(self, text: str) -> None:
+        """Prints a line above the progress line."""
+        self._bar.write(text)
+
+    def close(self) -> None:
+        self._bar.close()

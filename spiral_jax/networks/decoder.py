@@ -1,0 +1,117 @@
+"""The autoregressive decoder: samples a command component by component, or scores one."""
+
+import math
+
+import chex
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from spiral_jax.networks.layers import ResidualStack
+from spiral_jax.programs import CommandLanguage, Component
+from spiral_jax.types import Actions, PolicyOutput
+
+EMBEDDING_SIZE = 16
+
+
+def encode_component(component: Component, values: chex.Array) -> chex.Array:
+    """Returns what a network sees of a component, before its linear embedding.
+
+    Locations `[...]` become (y, x) in -1..1, `[..., 2]`; the others are one-hot,
+    `[..., num_values]`. Both float32.
+    """
+    if component.is_location:
+        width = component.grid_width
+        cell = jnp.stack([values // width, values % width], axis=-1)
+        return cell * (2.0 / (width - 1)) - 1.0
+    return jax.nn.one_hot(values, component.num_values)
+
+
+class ConvolutionalLocationHead(hk.Module):
+    """Logits of a grid by upsampling (released agent; spec section 5)."""
+
+    def __init__(self, grid_width: int, name: str | None = None):
+        super().__init__(name=name)
+        if grid_width < 4 or grid_width & (grid_width - 1):
+            raise ValueError(
+                f"grid_width={grid_width}: the convolutional location head needs a "
+                "power of two >= 4; the `small` network takes any grid."
+            )
+        self._num_doublings = int(math.log2(grid_width // 4))
+
+    def __call__(self, z: chex.Array) -> chex.Array:
+        """Maps `[N, 256]` to logits `[N, grid_width**2]`."""
+        x = hk.Conv2D(32, 3)(z.reshape(-1, 4, 4, 16))
+        x = ResidualStack(8, 32)(x)
+        for _ in range(self._num_doublings):
+            x = jax.nn.relu(hk.Conv2DTranspose(32, 4, stride=2)(x))
+        return hk.Conv2D(1, 3)(x).reshape(z.shape[0], -1)
+
+
+class Decoder(hk.Module):
+    """Maps the core's output `z` to a command.
+
+    Each component gets a head on `z`; then `z <- relu(z + MLP([z, embedding]))` tells the
+    later ones what was chosen. Sampling and scoring are this one code path, so the
+    log-probability of a sampled command and of the same command replayed are equal.
+    """
+
+    def __init__(
+        self,
+        language: CommandLanguage,
+        z_size: int,
+        convolutional_heads: bool,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self._language = language
+        self._z_size = z_size
+        self._convolutional_heads = convolutional_heads
+
+    def __call__(
+        self,
+        z: chex.Array,
+        value: chex.Array,
+        *,
+        key: chex.PRNGKey | None = None,
+        actions: Actions | None = None,
+    ) -> PolicyOutput:
+        """Samples with `key`, or scores the given `actions` `[N]`.
+
+        Args:
+          z: `[N, z_size]` float32.
+          value: `[N]`, passed through to the output.
+          key: random key; needed when there are no actions.
+          actions: commands to score instead of sampling.
+        """
+        if (key is None) == (actions is None):
+            raise ValueError("The decoder takes either a key or actions.")
+        keys = [None] * len(self._language.components)
+        if actions is None:
+            keys = list(jax.random.split(key, len(keys)))
+        taken, log_probs, entropies = {}, {}, {}
+        for component, component_key in zip(self._language.components, keys):
+            name = component.name
+            logits = self._head(component)(z)
+            if actions is None:
+                taken[name] = jax.random.categorical(component_key, logits)
+            else:
+                taken[name] = actions[name]
+            log_p = jax.nn.log_softmax(logits)
+            log_probs[name] = jnp.take_along_axis(
+                log_p, taken[name][:, None], axis=-1
+            )[:, 0]
+            entropies[name] = -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+            if component is not self._language.components[-1]:
+                embedding = hk.Linear(EMBEDDING_SIZE, name=f"embed_{name}")(
+                    encode_component(component, taken[name])
+                )
+                update = hk.nets.MLP([16, 32, self._z_size], name=f"update_{name}")
+                z = jax.nn.relu(z + update(jnp.concatenate([z, embedding], axis=-1)))
+        return PolicyOutput(taken, log_probs, entropies, value)
+
+    def _head(self, component: Component) -> hk.Module:
+        name = f"head_{component.name}"
+        if component.is_location and self._convolutional_heads:
+            return ConvolutionalLocationHead(component.grid_width, name=name)
+        return hk.Linear(component.num_values, name=name)

@@ -1,0 +1,54 @@
+"""Layers that the policy and the discriminator share."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+
+class Downsample(hk.Module):
+    """A 4x4 convolution of stride 2 (`SAME` padding) as one matrix product.
+
+    XLA's CPU convolutions have slow gradients: the gradient of the gradient penalty of
+    the small critic takes 9 times as long through `hk.Conv2D`
+    (`python -m experiments.benchmark convolution`). The function is the same.
+    """
+
+    def __init__(self, num_channels: int, name: str | None = None):
+        super().__init__(name=name)
+        self._num_channels = num_channels
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Maps `[N, H, W, C]`, H and W even, to `[N, H/2, W/2, num_channels]`."""
+        n, h, w, c = images.shape
+        padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        # Non-overlapping 2x2 blocks as channels; a 4x4 window is 2x2 such blocks.
+        blocks = padded.reshape(n, h // 2 + 1, 2, w // 2 + 1, 2, c)
+        blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
+        blocks = blocks.reshape(n, h // 2 + 1, w // 2 + 1, 4 * c)
+        windows = jnp.concatenate(
+            [
+                blocks[:, :-1, :-1],
+                blocks[:, :-1, 1:],
+                blocks[:, 1:, :-1],
+                blocks[:, 1:, 1:],
+            ],
+            axis=-1,
+        )
+        return hk.Linear(self._num_channels)(windows)
+
+
+class ResidualStack(hk.Module):
+    """Pre-activation residual blocks: ReLU, 3x3 convolution, ReLU, 1x1 convolution."""
+
+    def __init__(self, num_blocks: int, num_channels: int, name: str | None = None):
+        super().__init__(name=name)
+        self._num_blocks = num_blocks
+        self._num_channels = num_channels
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Maps `[N, H, W, num_channels]` to the same shape, with a ReLU at the end."""
+        for _ in range(self._num_blocks):
+            x = hk.Conv2D(self._num_channels, 3)(jax.nn.relu(images))
+            x = hk.Conv2D(self._num_channels, 1)(jax.nn.relu(x))
+            images = images + x
+        return jax.nn.relu(images)

@@ -1,0 +1,208 @@
+"""The policy: sees the canvas and the last command, says the next one (spec, section 5).
+
+Two presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
+strided torso, LSTM 128 and linear location heads.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import chex
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
+from spiral_jax.networks.layers import Downsample, ResidualStack
+from spiral_jax.programs import CommandLanguage
+from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
+
+NOISE_SIZE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyPreset:
+    """Sizes of a policy.
+
+    Attributes:
+      first_stride: 1 opens with a 5x5 convolution at full resolution, 2 with a 4x4 of
+        stride 2.
+      torso: channels of the first layer, then of the stride-2 layers after it.
+      residual_blocks: behind the strided layers, with a 3x3 convolution before them.
+      condition: the MLPs of the previous command and of the noise (before the last
+        linear map to `torso[0]` channels).
+      core: size of the LSTM and of the linear map before it.
+      convolutional_heads: whether locations are decoded by upsampling.
+    """
+
+    first_stride: int
+    torso: tuple[int, ...]
+    residual_blocks: int
+    condition: tuple[int, ...]
+    core: int
+    convolutional_heads: bool
+
+
+PRESETS = {
+    "paper": PolicyPreset(1, (32, 32, 32, 32), 8, (64, 32), 256, True),
+    "small": PolicyPreset(2, (16, 32, 32), 0, (64, 32), 128, False),
+}
+
+
+class Policy(NamedTuple):
+    """Pure functions of the policy network.
+
+    Attributes:
+      init: `(key) -> params`.
+      initial_state: `(key, batch_size) -> AgentState` at the start of an episode: draws
+        the episode's noise.
+      step: `(params, observation, state) -> (PolicyOutput, AgentState)`: samples one
+        command per canvas; the observation is the environment's.
+      unroll: `(params, trajectory) -> PolicyOutput` with leading axes `[T, B]`: scores
+        the commands of whole episodes.
+    """
+
+    init: Any
+    initial_state: Any
+    step: Any
+    unroll: Any
+
+
+class _Network(hk.Module):
+    """Torso, core, value and decoder; the torso and the decoder know no time."""
+
+    def __init__(self, language: CommandLanguage, preset: PolicyPreset):
+        super().__init__(name="policy")
+        self._language = language
+        self._preset = preset
+        self.core = hk.LSTM(preset.core)
+        self._decoder = Decoder(language, preset.core, preset.convolutional_heads)
+        self._value = hk.Linear(1, name="value")
+
+    def torso(
+        self, canvas: chex.Array, previous: Actions, mask: Actions, noise: chex.Array
+    ) -> chex.Array:
+        """Maps `[N, H, W, C]`, `[N]` each, `[N]` each and `[N, Z]` to `[N, core]`."""
+        preset = self._preset
+        n, h, w, _ = canvas.shape
+        y, x = jnp.meshgrid(
+            jnp.linspace(-1.0, 1.0, h), jnp.linspace(-1.0, 1.0, w), indexing="ij"
+        )
+        grids = jnp.broadcast_to(jnp.stack([x, y], axis=-1), (n, h, w, 2))
+        x = jnp.concatenate([canvas, grids], axis=-1)
+        if preset.first_stride == 1:
+            x = hk.Conv2D(preset.torso[0], 5)(x)
+        else:
+            x = Downsample(preset.torso[0])(x)
+        condition = self._condition(previous, mask, noise)
+        x = jax.nn.relu(x + condition[:, None, None, :])
+        for channels in preset.torso[1:]:
+            x = jax.nn.relu(Downsample(channels)(x))
+        if preset.residual_blocks:
+            x = hk.Conv2D(preset.torso[-1], 3)(x)
+            x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
+        return hk.Linear(preset.core)(hk.Flatten()(x))
+
+    def _condition(
+        self, previous: Actions, mask: Actions, noise: chex.Array
+    ) -> chex.Array:
+        sizes = (*self._preset.condition, self._preset.torso[0])
+        embeddings = [
+            hk.Linear(EMBEDDING_SIZE, name=f"previous_{c.name}")(
+                encode_component(c, previous[c.name])
+            )
+            * mask[c.name][:, None]
+            for c in self._language.components
+        ]
+        command = hk.nets.MLP(sizes, name="command_mlp")(
+            jnp.concatenate(embeddings, axis=-1)
+        )
+        return command + hk.nets.MLP(sizes, name="noise_mlp")(noise)
+
+    def decode(self, z: chex.Array, **how) -> PolicyOutput:
+        """Maps the core's output `[N, core]` to a sampled or scored command."""
+        return self._decoder(z, self._value(z)[:, 0], **how)
+
+
+def make_policy(
+    language: CommandLanguage, canvas_shape: tuple[int, int, int], preset: str
+) -> Policy:
+    """Builds the policy's pure functions.
+
+    Args:
+      language: the commands it writes.
+      canvas_shape: (H, W, C) of the canvas it sees.
+      preset: "paper" or "small".
+
+    Raises:
+      ValueError: unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"policy={preset!r}: expected one of {tuple(PRESETS)}.")
+    sizes = PRESETS[preset]
+
+    def build():
+        network = _Network(language, sizes)
+
+        def step(observation, state: AgentState):
+            key, sample_key = jax.random.split(state.key)
+            features = network.torso(
+                observation["canvas"],
+                state.previous_actions,
+                observation["action_mask"],
+                state.noise,
+            )
+            z, lstm = network.core(features, state.lstm)
+            output = network.decode(z, key=sample_key)
+            return output, AgentState(lstm, state.noise, output.actions, key)
+
+        def unroll(trajectory: Trajectory):
+            t, b = trajectory.behaviour_log_prob.shape
+            # A torso inside a scan over time is 10 times slower on CPUs: torso and
+            # decoder see all time steps as one batch, only the LSTM goes through time.
+            merge = lambda x: x.reshape(t * b, *x.shape[2:])
+            previous = jax.tree.map(
+                lambda a: jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]]),
+                trajectory.actions,
+            )
+            features = network.torso(
+                merge(trajectory.canvases[:-1]),
+                jax.tree.map(merge, previous),
+                jax.tree.map(merge, trajectory.action_masks),
+                jnp.tile(trajectory.noise, (t, 1)),
+            )
+            z, _ = hk.dynamic_unroll(
+                network.core,
+                features.reshape(t, b, -1),
+                network.core.initial_state(b),
+            )
+            output = network.decode(
+                merge(z), actions=jax.tree.map(merge, trajectory.actions)
+            )
+            return jax.tree.map(lambda x: x.reshape(t, b), output)
+
+        return step, (step, unroll)
+
+    transformed = hk.without_apply_rng(hk.multi_transform(build))
+    step, unroll = transformed.apply
+
+    def initial_state(key: chex.PRNGKey, batch_size: int) -> AgentState:
+        noise_key, key = jax.random.split(key)
+        zeros = jnp.zeros([batch_size, sizes.core])
+        return AgentState(
+            lstm=hk.LSTMState(hidden=zeros, cell=zeros),
+            noise=jax.random.normal(noise_key, [batch_size, NOISE_SIZE]),
+            previous_actions={
+                name: jnp.zeros([batch_size], jnp.int32) for name in language.names
+            },
+            key=key,
+        )
+
+    def init(key: chex.PRNGKey) -> hk.Params:
+        observation = {
+            "canvas": jnp.zeros([1, *canvas_shape]),
+            "action_mask": {name: jnp.zeros([1]) for name in language.names},
+        }
+        return transformed.init(key, observation, initial_state(key, 1))
+
+    return Policy(init, initial_state, step, unroll)

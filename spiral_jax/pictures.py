@@ -1,0 +1,136 @@
+"""Programs as pictures: sheets, animations of the drawing, and vector graphics."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from PIL import Image
+
+from spiral_jax.data import to_uint8
+from spiral_jax.environments.painting import BACKGROUNDS, REFERENCE_WIDTH
+from spiral_jax.programs import Program, grid_to_canvas
+
+
+def sheet(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
+    """Lays pictures out in a grid.
+
+    Args:
+      images: `[N, H, W, C]` float32 in 0..1.
+      columns: pictures a row; None takes the root of N.
+      gap: grey px between pictures.
+
+    Returns:
+      `[rows * (H + gap) + gap, columns * (W + gap) + gap, 3]` uint8.
+    """
+    n, h, w, _ = images.shape
+    columns = columns or int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)
+    page = np.full(
+        (rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 190, np.uint8
+    )
+    for i, image in enumerate(to_uint8(images)):
+        y, x = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        page[y : y + h, x : x + w] = image
+    return page
+
+
+def save_png(path: Path, picture: np.ndarray, scale: int = 1) -> None:
+    """Writes `[H, W, 3]` uint8 as PNG, each px `scale` px wide; atomic."""
+    temporary = path.with_name(path.name + ".tmp")
+    _scaled(picture, scale).save(temporary, format="PNG", optimize=True)
+    temporary.replace(path)
+
+
+def save_gif(
+    path: Path, canvases: np.ndarray, *, scale: int = 1, milliseconds: int = 400
+) -> None:
+    """Writes sheets of `canvases` `[T+1, N, H, W, C]` as an animation.
+
+    The finished drawings stay four times as long.
+    """
+    frames = [_scaled(sheet(canvas), scale).convert("L") for canvas in canvases]
+    if canvases.shape[-1] == 3:
+        frames = [_scaled(sheet(canvas), scale) for canvas in canvases]
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=[milliseconds] * (len(frames) - 1) + [4 * milliseconds],
+        loop=0,
+    )
+
+
+def _scaled(picture: np.ndarray, scale: int) -> Image.Image:
+    image = Image.fromarray(picture)
+    size = (image.width * scale, image.height * scale)
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def program_to_svg(program: Program, canvas_width: int = 256) -> str:
+    """Writes a painting's strokes as vector paths.
+
+    The path is exact; width and opacity stand for radius and pressure, which only a
+    renderer draws as the brush would.
+
+    Args:
+      program: a program of a `Painting`.
+      canvas_width: width and height of the document.
+    """
+    paths = "\n".join(_stroke_paths(program, canvas_width))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{canvas_width}" '
+        f'height="{canvas_width}" viewBox="0 0 {canvas_width} {canvas_width}">\n'
+        f'<rect width="100%" height="100%" '
+        f"fill={quoteattr(program.settings['background'])}/>\n{paths}\n</svg>\n"
+    )
+
+
+def programs_to_svg(programs: Sequence[Program], canvas_width: int = 128) -> str:
+    """Lays several programs out in a square of SVG drawings."""
+    columns = int(np.ceil(np.sqrt(len(programs))))
+    rows = -(-len(programs) // columns)
+    size = (columns * canvas_width, rows * canvas_width)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" '
+        f'height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}">'
+    ]
+    for i, program in enumerate(programs):
+        x, y = i % columns * canvas_width, i // columns * canvas_width
+        parts.append(
+            f'<svg x="{x}" y="{y}"'
+            + program_to_svg(program, canvas_width).removeprefix("<svg").rstrip()
+        )
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _stroke_paths(program: Program, canvas_width: int) -> list[str]:
+    settings, actions = program.settings, program.actions
+    ink = 255 - int(255 * BACKGROUNDS[settings["background"]])
+    point = lambda location: grid_to_canvas(
+        np.asarray(location), settings["grid_width"], canvas_width
+    )
+    paths, pen = [], point(0)
+    for t in range(len(program)):
+        end = point(actions["end"][t])
+        if actions["flag"][t] == 1:
+            (y0, x0), (y2, x2) = pen, end
+            y1, x1 = point(actions["control"][t])
+            radius = settings["brush_sizes"][actions["size"][t]]
+            width = 2 * radius * canvas_width / REFERENCE_WIDTH
+            color = (ink, ink, ink)
+            if settings["use_color"]:
+                color = [
+                    round(255 * actions[c][t] / 19) for c in ("red", "green", "blue")
+                ]
+            pressure = 1.0
+            if settings["use_pressure"]:
+                pressure = 0.1 + 0.1 * actions["pressure"][t]
+            paths.append(
+                f'<path d="M {x0:g} {y0:g} Q {x1:g} {y1:g} {x2:g} {y2:g}" '
+                f'fill="none" stroke="rgb({color[0]},{color[1]},{color[2]})" '
+                f'stroke-width="{width:g}" stroke-opacity="{pressure:.2g}" '
+                f'stroke-linecap="round" stroke-linejoin="round"/>'
+            )
+        pen = end
+    return paths

@@ -1,0 +1,259 @@
+"""The command language: what a program is made of, and how it is checked and saved.
+
+A *command* is a tuple of discrete *components* (where to, how thick, which colour). The
+agent samples them one after the other in the language's order. A *program* is a sequence
+of commands with the settings of the environment that runs it. Names, order and meaning of
+the painting components are those of DeepMind's SPIRAL environment (paper, section 4.1).
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spiral_jax.types import Actions
+
+JSON_FORMAT = "spiral_jax.program.v1"
+
+
+def array_namespace(x: chex.Array):
+    """Returns `jax.numpy` for JAX arrays and tracers, `numpy` for everything else."""
+    return jnp if isinstance(x, jax.Array) else np
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One discrete part of a command.
+
+    Attributes:
+      name: how actions dictionaries call it.
+      num_values: actions are integers in `0..num_values - 1`.
+      grid_width: for locations, the width of the square grid that the values index
+        row by row (`index = y * grid_width + x`); None for plain categories.
+      used_when: `(other component, its value)` under which this one has an effect;
+        None when it always has.
+    """
+
+    name: str
+    num_values: int
+    grid_width: int | None = None
+    used_when: tuple[str, int] | None = None
+
+    @property
+    def is_location(self) -> bool:
+        return self.grid_width is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLanguage:
+    """The components of a command, in the order in which the agent samples them."""
+
+    components: tuple[Component, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(component.name for component in self.components)
+
+    def mask(self, actions: Actions) -> dict[str, chex.Array]:
+        """Says which components of the commands have an effect.
+
+        Args:
+          actions: integers of any common shape `[...]`, numpy or JAX.
+
+        Returns:
+          `[...]` float32 for each component: 1 where it is used, 0 where it is not.
+        """
+        masks = {}
+        for component in self.components:
+            xp = array_namespace(actions[component.name])
+            if component.used_when is None:
+                masks[component.name] = xp.ones(
+                    actions[component.name].shape, np.float32
+                )
+            else:
+                other, value = component.used_when
+                masks[component.name] = (actions[other] == value).astype(np.float32)
+        return masks
+
+    def constant(self, value: int, shape: tuple[int, ...], dtype) -> dict:
+        """Returns a dictionary with an array full of `value` for each component."""
+        return {name: np.full(shape, value, dtype) for name in self.names}
+
+    def validate(self, actions: Actions, shape: tuple[int, ...]) -> dict:
+        """Checks commands that came from outside.
+
+        Args:
+          actions: what should be integers of shape `shape` for every component.
+          shape: `[B]` for an environment's step, `[T]` for a program.
+
+        Returns:
+          The actions as int32 numpy arrays in the language's order.
+
+        Raises:
+          ValueError: a component is missing, unknown, of a wrong shape or out of range.
+          TypeError: a component is not an integer array.
+        """
+        unknown = sorted(set(actions) - set(self.names))
+        missing = [name for name in self.names if name not in actions]
+        if unknown or missing:
+            raise ValueError(
+                f"Commands have the components {list(self.names)}; "
+                f"missing: {missing}, unknown: {unknown}."
+            )
+        checked = {}
+        for component in self.components:
+            values = np.asarray(actions[component.name])
+            if not np.issubdtype(values.dtype, np.integer):
+                raise TypeError(
+                    f"Component '{component.name}' is {values.dtype}; expected "
+                    f"integers in 0..{component.num_values - 1}."
+                )
+            if values.shape != tuple(shape):
+                raise ValueError(
+                    f"Component '{component.name}' has shape {values.shape}; "
+                    f"expected {tuple(shape)}."
+                )
+            wrong = (values < 0) | (values >= component.num_values)
+            if wrong.any():
+                index = tuple(int(i) for i in np.argwhere(wrong)[0])
+                raise ValueError(
+                    f"Component '{component.name}' is {values[index]} at index "
+                    f"{index}; expected 0..{component.num_values - 1}."
+                )
+            checked[component.name] = values.astype(np.int32)
+        return checked
+
+
+def painting_language(
+    grid_width: int, num_sizes: int, use_pressure: bool, use_color: bool
+) -> CommandLanguage:
+    """Returns the language of brush strokes (paper, section 4.1; spec section 3).
+
+    `flag` 0 lifts the pen and moves it to `end`; 1 paints a quadratic Bézier curve from
+    the pen over `control` to `end`. All other components matter only when painting.
+    """
+    painting = ("flag", 1)
+    components = [
+        Component("flag", 2),
+        Component("end", grid_width**2, grid_width),
+        Component("control", grid_width**2, grid_width, painting),
+        Component("size", num_sizes, None, painting),
+    ]
+    if use_pressure:
+        components.append(Component("pressure", 10, None, painting))
+    if use_color:
+        components += [
+            Component(name, 20, None, painting) for name in ("red", "green", "blue")
+        ]
+    return CommandLanguage(tuple(components))
+
+
+def grid_to_canvas(
+    location: chex.Array, grid_width: int, canvas_width: int
+) -> chex.Array:
+    """Returns the point `[..., 2]` in float32 px, (y, x), of grid locations `[...]`."""
+    xp = array_namespace(location)
+    cell = xp.stack([location // grid_width, location % grid_width], axis=-1)
+    return cell.astype(np.float32) * np.float32(canvas_width / grid_width)
+
+
+def canvas_to_grid(
+    point: chex.Array, grid_width: int, canvas_width: int
+) -> chex.Array:
+    """Returns the grid location `[...]` int32 nearest to points `[..., 2]` in px."""
+    xp = array_namespace(point)
+    cell = xp.clip(xp.round(point * (grid_width / canvas_width)), 0, grid_width - 1)
+    return (cell[..., 0] * grid_width + cell[..., 1]).astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A picture as the commands that draw it.
+
+    Attributes:
+      actions: `[T]` int32 for each component of the language.
+      settings: keyword arguments of the environment the program runs in.
+    """
+
+    actions: Mapping[str, np.ndarray]
+    settings: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.actions.values())))
+
+
+def programs_to_json(language: CommandLanguage, programs: list[Program]) -> str:
+    """Writes programs as JSON: settings once, then a list of commands each.
+
+    Components that a command does not use are left out, so that the file reads as what
+    is drawn. All programs must share their settings.
+    """
+    settings = dict(programs[0].settings)
+    if any(dict(program.settings) != settings for program in programs):
+        raise ValueError("Programs with different settings go into different files.")
+    listing = []
+    for program in programs:
+        mask = language.mask(program.actions)
+        listing.append(
+            [
+                {k: int(program.actions[k][t]) for k in language.names if mask[k][t]}
+                for t in range(len(program))
+            ]
+        )
+    head = json.dumps({"format": JSON_FORMAT, "settings": settings}, indent=1)
+    # One command a line: easy to read, to edit and to diff.
+    body = ",\n".join(
+        "  [\n   " + ",\n   ".join(json.dumps(c) for c in commands) + "\n  ]"
+        for commands in listing
+    )
+    return head[:-2] + ',\n "programs": [\n' + body + "\n ]\n}\n"
+
+
+def programs_from_json(
+    text: str, language_of: Any
+) -> tuple[CommandLanguage, list[Program]]:
+    """Reads what `programs_to_json` wrote.
+
+    Args:
+      text: the JSON document.
+      language_of: function from the settings to the `CommandLanguage` they imply.
+
+    Returns:
+      The language, and the programs with unused components set to 0.
+
+    Raises:
+      ValueError: the text is not such a document, or a command is not valid.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Not a JSON document: {error}.") from error
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != JSON_FORMAT:
+        raise ValueError(f"The format is {found!r}; expected {JSON_FORMAT!r}.")
+    language = language_of(document["settings"])
+    programs = []
+    for number, commands in enumerate(document["programs"]):
+        actions = {
+            name: np.array([command.get(name, 0) for command in commands])
+            for name in language.names
+        }
+        try:
+            for step, command in enumerate(commands):
+                one = {name: np.array(actions[name][step]) for name in language.names}
+                mask = language.mask(one)
+                used = {name for name in language.names if mask[name]}
+                if set(command) - set(language.names) or used - set(command):
+                    raise ValueError(
+                        f"Command {step} has {sorted(command)}; needs {sorted(used)}."
+                    )
+            actions = language.validate(actions, (len(commands),))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Program {number}: {error}") from error
+        programs.append(Program(actions, document["settings"]))
+    return language, programs

@@ -1,0 +1,5 @@
+"""Renderers: what executes a program. Pure numpy in and out."""
+
+from spiral_jax.renderers.soft import SoftRenderer
+
+__all__ = ["SoftRenderer"]

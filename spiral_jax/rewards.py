@@ -1,0 +1,61 @@
+"""Rewards: from the critic's scores of canvases to a reward per command."""
+
+from collections.abc import Callable, Mapping
+
+import chex
+import jax.numpy as jnp
+
+from spiral_jax.types import Trajectory
+
+FORMS = ("final", "delta")
+
+
+def make_rewards(
+    form: str, *, stroke_start_cost: float, blank_cost: float, background: float
+) -> Callable[..., tuple[chex.Array, Mapping[str, chex.Array]]]:
+    """Builds `rewards(trajectory, score) -> ([T, B] float32, metrics)`.
+
+    `score` maps canvases `[N, H, W, C]` to `[N]` scores, higher is better.
+
+    Args:
+      form: "final": `r_T = D(canvas_T)`, 0 before (paper, equation 4); or "delta":
+        `r_t = D(canvas_t) - D(canvas_{t-1})`, whose sum differs from it by a constant
+        (SPIRAL++'s temporal credit assignment).
+      stroke_start_cost: subtracted for every command that puts the pen down (paper,
+        section 4.2).
+      blank_cost: subtracted at the end if the canvas is still blank.
+      background: value of a blank canvas.
+
+    Raises:
+      ValueError: unknown form.
+    """
+    if form not in FORMS:
+        raise ValueError(f"reward={form!r}: expected one of {FORMS}.")
+
+    def rewards(trajectory: Trajectory, score: Callable[[chex.Array], chex.Array]):
+        t, b = trajectory.rewards.shape
+        final_canvas = trajectory.canvases[-1]
+        if form == "delta":
+            canvases = trajectory.canvases
+            scores = score(canvases.reshape(-1, *canvases.shape[2:])).reshape(t + 1, b)
+            reward = scores[1:] - scores[:-1]
+            final_scores = scores[-1]
+        else:
+            final_scores = score(final_canvas)
+            reward = jnp.zeros([t, b]).at[-1].set(final_scores)
+        blank = jnp.all(jnp.abs(final_canvas - background) < 1 / 255, axis=(1, 2, 3))
+        reward = reward.at[-1].add(-blank_cost * blank)
+        if stroke_start_cost:
+            reward -= stroke_start_cost * stroke_starts(trajectory.actions["flag"])
+        return reward + trajectory.rewards, {
+            "policy/score": jnp.mean(final_scores),
+            "policy/blank_share": jnp.mean(blank),
+        }
+
+    return rewards
+
+
+def stroke_starts(flags: chex.Array) -> chex.Array:
+    """Returns where the pen is put down: `[T, B]` flags to `[T, B]` bool."""
+    before = jnp.concatenate([jnp.zeros_like(flags[:1]), flags[:-1]])
+    return (flags == 1) & (before == 0)

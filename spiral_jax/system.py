@@ -1,0 +1,176 @@
+"""Assembles the parts of a run from its configuration; no part knows the others' names."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from spiral_jax.actor import Actor, Agent, make_agent, rollout
+from spiral_jax.config import Config
+from spiral_jax.data import Dataset, ImageData, load_mnist
+from spiral_jax.environments import Painting
+from spiral_jax.environments.painting import BACKGROUNDS
+from spiral_jax.learner import Learner, make_critic_update, make_policy_update
+from spiral_jax.losses import make_critic_loss, make_policy_loss
+from spiral_jax.networks import (
+    Discriminator,
+    Policy,
+    make_discriminator,
+    make_policy,
+)
+from spiral_jax.programs import CommandLanguage
+from spiral_jax.queues import ParameterStore
+from spiral_jax.replay import Replay
+from spiral_jax.rewards import make_rewards
+from spiral_jax.types import Trajectory
+
+# Every random stream of a run has a number of its own, so that none repeats another.
+_STREAMS = ("policy", "critic", "penalty", "actors", "data", "replay", "evaluation")
+
+
+class System(NamedTuple):
+    """The pure and stateless parts of a run.
+
+    Attributes:
+      config: the settings.
+      language: the commands that the agent writes.
+      policy, discriminator: the networks.
+      agent: the policy compiled for acting.
+    """
+
+    config: Config
+    language: CommandLanguage
+    policy: Policy
+    discriminator: Discriminator
+    agent: Agent
+
+    def environment(self, batch_size: int, seed: int = 0) -> Painting:
+        """Makes an environment of this run's kind."""
+        return Painting(batch_size=batch_size, seed=seed, **self.config.painting())
+
+    def seed(self, stream: str) -> int:
+        """Returns the seed of a named random stream of this run."""
+        sequence = np.random.SeedSequence([self.config.seed, _STREAMS.index(stream)])
+        return int(sequence.generate_state(1)[0] >> 1)
+
+    def initial_policy(self) -> Any:
+        """Returns the parameters that training starts from: the untrained agent."""
+        return self.policy.init(jax.random.key(self.seed("policy")))
+
+
+def make_system(config: Config) -> System:
+    """Builds the networks that a configuration asks for."""
+    environment = Painting(batch_size=1, **config.painting())
+    canvas_shape = environment.observation_spec()["canvas"].shape[1:]
+    policy = make_policy(environment.language, canvas_shape, config.policy)
+    return System(
+        config=config,
+        language=environment.language,
+        policy=policy,
+        discriminator=make_discriminator(config.critic_width),
+        agent=make_agent(policy, environment.language),
+    )
+
+
+def load_dataset(config: Config) -> Dataset:
+    """Loads the data that a configuration names."""
+    return load_mnist(config.data_dir, config.canvas_width, config.background)
+
+
+def make_learner(system: System, images: np.ndarray, store: ParameterStore) -> Learner:
+    """Builds both learners with fresh parameters.
+
+    Args:
+      system: from `make_system`.
+      images: real pictures `[N, H, W, C]` uint8.
+      store: where the policy's parameters are published.
+    """
+    config = system.config
+    critic_key = jax.random.key(system.seed("critic"))
+    picture_shape = (config.batch_size, *images.shape[1:])
+    critic_apply = system.discriminator.apply
+    return Learner(
+        policy_update=make_policy_update(
+            make_policy_loss(
+                system.policy,
+                system.language,
+                algorithm=config.algorithm,
+                discount=config.discount,
+                entropy_cost=config.entropy_cost,
+                value_cost=config.value_cost,
+                normalise_advantages=config.normalise_advantages,
+            ),
+            make_rewards(
+                config.reward,
+                stroke_start_cost=config.stroke_start_cost,
+                blank_cost=config.blank_cost,
+                background=BACKGROUNDS[config.background],
+            ),
+            critic_apply,
+            config.policy_learning_rate,
+        ),
+        critic_update=make_critic_update(
+            make_critic_loss(
+                system.discriminator,
+                gradient_penalty_cost=config.gradient_penalty_cost,
+                offset_cost=config.offset_cost,
+            ),
+            config.critic_learning_rate,
+            system.seed("penalty"),
+        ),
+        policy_params=system.initial_policy(),
+        critic_params=system.discriminator.init(
+            critic_key, np.zeros([1, *images.shape[1:]], np.float32)
+        ),
+        data=ImageData(images, system.seed("data")),
+        replay=Replay(config.replay_batches, picture_shape, system.seed("replay")),
+        store=store,
+        critic_steps=config.critic_steps,
+    )
+
+
+def make_actor(
+    system: System, store: ParameterStore, actor_id: int, num_rollouts: int = 0
+) -> Actor:
+    """Builds an actor with an environment of its own."""
+    seed = system.seed("actors")
+    return Actor(
+        system.environment(system.config.batch_size, seed + actor_id),
+        system.agent,
+        store,
+        seed=seed,
+        actor_id=actor_id,
+        num_rollouts=num_rollouts,
+    )
+
+
+def sample_trajectories(
+    system: System, params: Any, num_episodes: int, seed: int, batch_size: int = 100
+):
+    """Yields trajectories that hold at least `num_episodes` episodes together.
+
+    Args:
+      system: from `make_system`.
+      params: the policy's parameters.
+      num_episodes: how many drawings are wanted.
+      seed: of the sampling; the same seed draws the same.
+      batch_size: episodes a trajectory.
+    """
+    batch_size = min(batch_size, num_episodes)
+    environment = system.environment(batch_size, seed)
+    key = jax.random.key(seed)
+    for number in range(-(-num_episodes // batch_size)):
+        yield rollout(environment, system.agent, params, jax.random.fold_in(key, number))
+
+
+def sample_drawings(
+    system: System, params: Any, num_episodes: int, seed: int
+) -> Trajectory:
+    """Samples exactly `num_episodes` episodes as one trajectory."""
+    parts = list(sample_trajectories(system, params, num_episodes, seed))
+    noise = np.concatenate([part.noise for part in parts])
+    joined = jax.tree.map(
+        lambda *x: np.concatenate(x, axis=1)[:, :num_episodes],
+        *(part._replace(noise=part.noise[None]) for part in parts),
+    )
+    return joined._replace(noise=noise[:num_episodes])

@@ -1,0 +1,214 @@
+"""The training run: actors in threads, both learners in the calling thread."""
+
+import contextlib
+import dataclasses
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.config import Config
+from spiral_jax.evaluation import Evaluator, Table
+from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
+from spiral_jax.pictures import save_png, sheet
+from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
+from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
+
+SHEET_DRAWINGS = 100
+
+
+def train(config: Config, run_dir: str | Path) -> Table | None:
+    """Trains an agent, or goes on training the one in `run_dir`.
+
+    Leaves `config.json`, `metrics.jsonl`, `samples.png`, `classifier.npz`,
+    `checkpoints/` and `tensorboard/` in the folder.
+
+    Args:
+      config: the settings.
+      run_dir: the run's folder; made if absent.
+
+    Returns:
+      The Fréchet distances of the untrained agent, of this one and of real pictures;
+      None after Ctrl-C or SIGTERM, which save and return early.
+
+    Raises:
+      NotFiniteError: a metric became NaN; the last good checkpoint is named.
+      BaseException: whatever an actor died of.
+    """
+    run = _Run(config, Path(run_dir))
+    try:
+        return run.train()
+    finally:
+        run.close()
+
+
+class _Run:
+    """Everything of a run that has a lifetime."""
+
+    def __init__(self, config: Config, run_dir: Path):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._config, self._dir = config, run_dir
+        self._checkpointer = Checkpointer(run_dir / "checkpoints")
+        resumed = self._checkpointer.latest() is not None
+        if resumed and not config.resume:
+            raise ValueError(
+                f"resume=False, but {run_dir} holds a run: resume it, name another "
+                "folder, or delete this one."
+            )
+        self._system, data = make_system(config), load_dataset(config)
+        self._store = ParameterStore()
+        self._learner = make_learner(self._system, data.train.images, self._store)
+        self._num_rollouts, minutes = 0, 0.0
+        if resumed:
+            state = self._checkpointer.restore(self._state(minutes))
+            self._learner.restore(state["learner"])
+            self._num_rollouts = int(state["num_rollouts"])
+            minutes = float(state["minutes"])
+        (run_dir / "config.json").write_text(
+            json.dumps(dataclasses.asdict(config), indent=1) + "\n"
+        )
+        self._evaluator = Evaluator(self._system, data, run_dir)
+        self._metrics = Metrics(
+            run_dir, self._learner.num_updates, self._frames, minutes
+        )
+        self._progress = ProgressLine(config.max_updates, config.max_minutes)
+        self._queue = TrajectoryQueue(config.queue_capacity)
+        self._actors = [
+            make_actor(self._system, self._store, actor_id, self._num_rollouts)
+            for actor_id in range(config.num_actors)
+        ]
+
+    def train(self) -> Table | None:
+        """Runs until a limit is reached or a signal comes."""
+        # Nothing can be lost until compilation is over, so signals end it as usual.
+        self._progress.say("compiling ...")
+        warm_up = make_actor(self._system, self._store, actor_id=len(self._actors))
+        self._learner.compile(warm_up.play())
+        threads = [
+            threading.Thread(target=actor.run, args=(self._queue,), daemon=True)
+            for actor in ([] if self._config.synchronous else self._actors)
+        ]
+        try:
+            with _on_signals(self._queue.stop):
+                for thread in threads:
+                    thread.start()
+                self._loop()
+                return self._finish()
+        except Stopped:
+            self._save()
+            self._progress.say(
+                f"Stopped and saved after {self._learner.num_updates} updates; the "
+                "same command goes on from there."
+            )
+            return None
+        except NotFiniteError as error:
+            latest = self._checkpointer.latest()
+            raise NotFiniteError(
+                f"{error} Nothing was saved since; the last good checkpoint is that of "
+                f"update {latest} in {self._dir / 'checkpoints'}. A lower learning "
+                "rate is the usual remedy."
+            ) from None
+        finally:
+            self._queue.stop()
+            for thread in threads:
+                thread.join()
+
+    def _loop(self) -> None:
+        config, learner, metrics = self._config, self._learner, self._metrics
+        get = self._actors[0].play if config.synchronous else self._queue.get
+        now = metrics.minutes
+        next_save = now + config.checkpoint_minutes
+        next_evaluation = now + (config.evaluate_minutes if now else 0.0)
+        while not self._finished():
+            if config.evaluate_minutes and metrics.minutes >= next_evaluation:
+                self._evaluate()
+                next_evaluation = metrics.minutes + config.evaluate_minutes
+            start = time.monotonic()
+            item = get()
+            wait = time.monotonic() - start
+            record = learner.step(item)
+            self._num_rollouts = max(self._num_rollouts, item.num_rollouts)
+            metrics.add(learner.num_updates, {**record, "learner/wait_seconds": wait})
+            if learner.num_updates % config.log_updates == 0:
+                means = metrics.flush(self._frames)
+                self._progress.show(
+                    learner.num_updates, self._frames, metrics.minutes, means
+                )
+            if metrics.minutes >= next_save:
+                self._save()
+                next_save = metrics.minutes + config.checkpoint_minutes
+            if self._queue.stopped:
+                raise Stopped
+
+    def _finished(self) -> bool:
+        config = self._config
+        return self._learner.num_updates >= config.max_updates or bool(
+            config.max_minutes and self._metrics.minutes >= config.max_minutes
+        )
+
+    @property
+    def _frames(self) -> int:
+        config = self._config
+        return self._learner.num_updates * config.batch_size * config.num_commands
+
+    def _state(self, minutes: float) -> dict:
+        return {
+            "learner": self._learner.state(),
+            "num_rollouts": np.asarray(self._num_rollouts),
+            "minutes": np.asarray(minutes),
+        }
+
+    def _save(self) -> None:
+        self._metrics.flush(self._frames)  # refuses to save what is not finite
+        self._checkpointer.save(
+            self._learner.num_updates, self._state(self._metrics.minutes)
+        )
+
+    def _evaluate(self) -> None:
+        """Writes the Fréchet distance and a sheet of samples."""
+        distance, drawings = self._evaluator.distance(
+            self._learner.policy.params, lambda: self._queue.stopped
+        )
+        updates = self._learner.num_updates
+        self._metrics.write(updates, self._frames, {"frechet/distance": distance})
+        page = sheet(drawings[:SHEET_DRAWINGS])
+        save_png(self._dir / "samples.png", page, scale=2)
+        self._metrics.picture(updates, "samples", page)
+        self._progress.say(
+            f"{updates} updates, {self._frames:,} frames, "
+            f"{self._metrics.minutes:.1f} min: Fréchet distance {distance:.1f}"
+        )
+
+    def _finish(self) -> Table:
+        self._save()
+        self._evaluate()
+        return self._evaluator.table(self._learner.policy.params)
+
+    def close(self) -> None:
+        self._progress.close()
+        self._metrics.close()
+        self._checkpointer.close()
+
+
+@contextlib.contextmanager
+def _on_signals(stop):
+    """Calls `stop` on Ctrl-C and SIGTERM; a second Ctrl-C interrupts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+
+    def handle(number, frame):
+        signal.signal(number, previous[number])
+        stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,117 @@
+"""Every record that crosses a module boundary, and the shape letters of all docstrings.
+
+    T   commands in an episode (the unroll; `episode_length - 1`)
+    B   episodes drawn side by side by one environment (the batch)
+    N   images in a batch whose origin does not matter
+    H W C   height, width and channels of a canvas; C is 1 (grey) or 3 (RGB)
+    S   samples along one stroke's curve
+    Z   length of the policy's noise vector
+    K   components of a command
+
+Images are float32 in 0..1 with the channels last. Locations are (y, x), in that order.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import chex
+import haiku as hk
+import numpy as np
+
+# One command per episode: component name -> `[B]` int32 (`[T, B]` in a trajectory).
+Actions = Mapping[str, chex.Array]
+
+
+class Stroke(NamedTuple):
+    """One brush command per canvas, in canvas pixels: all that a renderer gets to see.
+
+    Attributes:
+      paint: `[B]` bool; False moves the pen to `end` without drawing.
+      start: `[B, 2]` float32 px, (y, x), where the pen stands.
+      control: `[B, 2]` float32 px, control point of the quadratic Bézier curve.
+      end: `[B, 2]` float32 px, where the pen stands afterwards.
+      radius: `[B]` float32 px.
+      pressure_start: `[B]` float32 in 0..1, pressure at `start`.
+      pressure_end: `[B]` float32 in 0..1, pressure at `end`; linear in between.
+      color: `[B, C]` float32 in 0..1.
+    """
+
+    paint: chex.Array
+    start: chex.Array
+    control: chex.Array
+    end: chex.Array
+    radius: chex.Array
+    pressure_start: chex.Array
+    pressure_end: chex.Array
+    color: chex.Array
+
+
+class AgentState(NamedTuple):
+    """What the policy remembers between two commands of one episode.
+
+    Attributes:
+      lstm: `[B, hidden]` hidden and cell state.
+      noise: `[B, Z]` float32, standard normal, constant over the episode.
+      previous_actions: the last command, `[B]` int32 each; zeros at the first step.
+      key: the random key that the next command is sampled with.
+    """
+
+    lstm: hk.LSTMState
+    noise: chex.Array
+    previous_actions: Actions
+    key: chex.PRNGKey
+
+
+class PolicyOutput(NamedTuple):
+    """What the policy says about one command per episode (leading axes `[...]`).
+
+    Attributes:
+      actions: the sampled, or the given, command: `[...]` int32 each.
+      log_probs: log-probability of each component given the ones before it, `[...]`.
+      entropies: entropy in nats of each of those distributions, `[...]`.
+      value: `[...]` float32, estimate of the return from here on.
+    """
+
+    actions: Actions
+    log_probs: Mapping[str, chex.Array]
+    entropies: Mapping[str, chex.Array]
+    value: chex.Array
+
+
+class Trajectory(NamedTuple):
+    """A batch of whole episodes, as the actor hands it to the learner.
+
+    Attributes:
+      canvases: `[T+1, B, H, W, C]` float32; `canvases[t]` is what the policy saw before
+        command `t`, `canvases[T]` the finished picture.
+      action_masks: `[T, B]` float32 each: 1 where the *previous* command used the
+        component (the environment's observation).
+      actions: `[T, B]` int32 each.
+      behaviour_log_prob: `[T, B]` float32, log-probability of the whole command under
+        the parameters that acted (unused components left out).
+      rewards: `[T, B]` float32, the environment's own rewards (0 for paintings).
+      discounts: `[T, B]` float32; 0 at the end of the episode.
+      noise: `[B, Z]` float32.
+    """
+
+    canvases: np.ndarray
+    action_masks: Mapping[str, np.ndarray]
+    actions: Mapping[str, np.ndarray]
+    behaviour_log_prob: np.ndarray
+    rewards: np.ndarray
+    discounts: np.ndarray
+    noise: np.ndarray
+
+
+class LearnerState(NamedTuple):
+    """Everything one learner carries from update to update.
+
+    Attributes:
+      params: the network's parameters.
+      opt_state: the optimiser's state.
+      num_updates: int32 scalar; also what the learner's random keys are derived from.
+    """
+
+    params: Any
+    opt_state: Any
+    num_updates: chex.Array

@@ -59,9 +59,7 @@ def rollout(
     canvases, masks, actions, log_probs = [], [], [], []
     rewards, discounts = [], []
     while True:
-        observation = {
-            k: time_step.observation[k] for k in ("canvas", "action_mask")
-        }
+        observation = {k: time_step.observation[k] for k in ("canvas", "action_mask")}
         canvases.append(observation["canvas"])
         if time_step.step_type[0] == dm_env.StepType.LAST:
             break

@@ -20,9 +20,7 @@ class Checkpointer:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP, enable_async_checkpointing=False, create=True
         )
-        self._manager = ocp.CheckpointManager(
-            Path(folder).absolute(), options=options
-        )
+        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
 
     def latest(self) -> int | None:
         """Returns the number of updates behind the newest checkpoint, or None."""
@@ -62,4 +60,3 @@ class Checkpointer:
     def close(self) -> None:
         """Releases orbax's threads."""
         self._manager.close()
-

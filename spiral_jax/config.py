@@ -19,9 +19,7 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
     """A field with its explanation and, for strings, its possible values."""
     if choices:
         help = f"{help} One of: {', '.join(choices)}."
-    return dataclasses.field(
-        default=default, metadata={"help": help, "choices": choices}
-    )
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +91,8 @@ class Config:
         1, "Batches that wait for the learner before actors pause."
     )
     synchronous: bool = _setting(
-        False, "One actor in lock step with the learner: the same seed gives the same run."
+        False,
+        "One actor in lock step with the learner: the same seed gives the same run.",
     )
     seed: int = _setting(0, "Of everything random.")
     max_updates: int = _setting(
@@ -155,6 +154,20 @@ class Config:
                 f"synchronous=True with num_actors={self.num_actors}: lock step has "
                 "one actor; set num_actors=1."
             )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Reads what `dataclasses.asdict` and JSON wrote.
+
+        Raises:
+          ValueError: a setting is unknown to this version.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"Unknown settings {unknown}: made by another version.")
+        return cls(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        )
 
     def painting(self) -> dict[str, Any]:
         """Returns the keyword arguments of `Painting` that this run fixes."""

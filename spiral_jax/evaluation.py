@@ -75,9 +75,7 @@ def train_classifier(data: Dataset, seed: int, progress: bool = True) -> Classif
 
     def loss(params, x, labels, key):
         logits, _ = _NETWORK.apply(params, x, key)
-        return jnp.mean(
-            optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        )
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
     @jax.jit
     def update(params, opt_state, step, x, labels):

@@ -58,9 +58,7 @@ def vtrace(
     # Discount 0 ends every episode, so whatever follows the last value is not used.
     next_values = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
     batched = jax.vmap(rlax.vtrace_td_error_and_advantage, in_axes=1, out_axes=1)
-    output = batched(
-        values, next_values, rewards, discounts, jax.lax.stop_gradient(rhos)
-    )
+    output = batched(values, next_values, rewards, discounts, jax.lax.stop_gradient(rhos))
     return output.errors, output.pg_advantage
 
 
@@ -98,8 +96,8 @@ def make_policy_loss(
       algorithm: "vtrace" or "a2c".
       discount: gamma.
       entropy_cost, value_cost: weights of the two other terms.
-      normalise_advantages: divide by the batch's root mean square (a critic's scores
-        have no natural scale).
+      normalise_advantages: subtract each time step's mean over the batch and divide by
+        the batch's standard deviation (a critic's scores have no natural scale).
     """
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
@@ -113,9 +111,12 @@ def make_policy_loss(
             )
         else:
             errors, advantages = monte_carlo(output.value, rewards, discounts)
-        scale = jnp.sqrt(jnp.mean(advantages**2))
+        scale = jnp.std(advantages)
         if normalise_advantages:
-            advantages = advantages / (scale + EPSILON)
+            # All episodes are in step, so the batch itself is a baseline for each time
+            # step: it follows the critic's drift at once, the value network does not.
+            advantages -= jnp.mean(advantages, axis=1, keepdims=True)
+            advantages /= jnp.std(advantages) + EPSILON
         per_episode = lambda x: jnp.mean(jnp.sum(x, axis=0))
         targets = jax.lax.stop_gradient(errors + output.value)
         policy_gradient = -per_episode(log_prob * advantages)
@@ -130,7 +131,7 @@ def make_policy_loss(
             "policy/policy_gradient_loss": policy_gradient,
             "policy/value_loss": value,
             "policy/entropy": entropy / rewards.shape[0],
-            "policy/advantage_rms": scale,
+            "policy/advantage_std": scale,
             "policy/explained_variance": explained,
             "policy/return": per_episode(rewards),
             "policy/off_policy_kl": -jnp.mean(log_rho),
@@ -189,4 +190,3 @@ def make_critic_loss(
         }
 
     return loss
-

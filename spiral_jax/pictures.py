@@ -26,9 +26,7 @@ def sheet(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nd
     n, h, w, _ = images.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
-    page = np.full(
-        (rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 190, np.uint8
-    )
+    page = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 190, np.uint8)
     for i, image in enumerate(to_uint8(images)):
         y, x = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
         page[y : y + h, x : x + w] = image

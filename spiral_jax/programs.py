@@ -72,9 +72,7 @@ class CommandLanguage:
         for component in self.components:
             xp = array_namespace(actions[component.name])
             if component.used_when is None:
-                masks[component.name] = xp.ones(
-                    actions[component.name].shape, np.float32
-                )
+                masks[component.name] = xp.ones(actions[component.name].shape, np.float32)
             else:
                 other, value = component.used_when
                 masks[component.name] = (actions[other] == value).astype(np.float32)
@@ -162,9 +160,7 @@ def grid_to_canvas(
     return cell.astype(np.float32) * np.float32(canvas_width / grid_width)
 
 
-def canvas_to_grid(
-    point: chex.Array, grid_width: int, canvas_width: int
-) -> chex.Array:
+def canvas_to_grid(point: chex.Array, grid_width: int, canvas_width: int) -> chex.Array:
     """Returns the grid location `[...]` int32 nearest to points `[..., 2]` in px."""
     xp = array_namespace(point)
     cell = xp.clip(xp.round(point * (grid_width / canvas_width)), 0, grid_width - 1)

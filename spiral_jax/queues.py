@@ -60,6 +60,10 @@ class TrajectoryQueue:
         self._stop = threading.Event()
         self._failure: BaseException | None = None
 
+    def __len__(self) -> int:
+        """Returns how many trajectories wait."""
+        return self._queue.qsize()
+
     def put(self, item: Item) -> None:
         """Waits for room.
 

@@ -1,11 +1,15 @@
 """Assembles the parts of a run from its configuration; no part knows the others' names."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from spiral_jax.actor import Actor, Agent, make_agent, rollout
+from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.data import Dataset, ImageData, load_mnist
 from spiral_jax.environments import Painting
@@ -18,7 +22,7 @@ from spiral_jax.networks import (
     make_discriminator,
     make_policy,
 )
-from spiral_jax.programs import CommandLanguage
+from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.queues import ParameterStore
 from spiral_jax.replay import Replay
 from spiral_jax.rewards import make_rewards
@@ -146,7 +150,7 @@ def make_actor(
 
 def sample_trajectories(
     system: System, params: Any, num_episodes: int, seed: int, batch_size: int = 100
-):
+) -> Iterator[Trajectory]:
     """Yields trajectories that hold at least `num_episodes` episodes together.
 
     Args:
@@ -174,3 +178,38 @@ def sample_drawings(
         *(part._replace(noise=part.noise[None]) for part in parts),
     )
     return joined._replace(noise=noise[:num_episodes])
+
+
+def programs_of(system: System, trajectory: Trajectory) -> list[Program]:
+    """Returns what a trajectory's episodes drew, as programs."""
+    settings = system.environment(batch_size=1).settings
+    return [
+        Program({k: v[:, i] for k, v in trajectory.actions.items()}, settings)
+        for i in range(len(trajectory.noise))
+    ]
+
+
+def load_agent(run_dir: str | Path) -> tuple[System, Any, int]:
+    """Loads a trained agent.
+
+    Args:
+      run_dir: folder of a run.
+
+    Returns:
+      The system, the policy's parameters, and the number of updates behind them.
+
+    Raises:
+      FileNotFoundError: the folder holds no run, or no checkpoint yet.
+      ValueError: its settings are not of this version.
+    """
+    path = Path(run_dir) / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"run_dir={str(run_dir)!r} holds no run (no config.json); train one with "
+            "python -m experiments.launch."
+        )
+    config = Config.from_dict(json.loads(path.read_text()))
+    checkpointer = Checkpointer(Path(run_dir) / "checkpoints")
+    state = checkpointer.restore()["learner"]
+    checkpointer.close()
+    return make_system(config), state["policy"]["params"], int(state["num_updates"])

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import signal
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +71,7 @@ class _Run:
             json.dumps(dataclasses.asdict(config), indent=1) + "\n"
         )
         self._evaluator = Evaluator(self._system, data, run_dir)
-        self._metrics = Metrics(
-            run_dir, self._learner.num_updates, self._frames, minutes
-        )
+        self._metrics = Metrics(run_dir, self._learner.num_updates, self._frames, minutes)
         self._progress = ProgressLine(config.max_updates, config.max_minutes)
         self._queue = TrajectoryQueue(config.queue_capacity)
         self._actors = [
@@ -127,12 +124,11 @@ class _Run:
             if config.evaluate_minutes and metrics.minutes >= next_evaluation:
                 self._evaluate()
                 next_evaluation = metrics.minutes + config.evaluate_minutes
-            start = time.monotonic()
+            waiting = len(self._queue)
             item = get()
-            wait = time.monotonic() - start
-            record = learner.step(item)
+            record = {**learner.step(item), "learner/queue_length": waiting}
             self._num_rollouts = max(self._num_rollouts, item.num_rollouts)
-            metrics.add(learner.num_updates, {**record, "learner/wait_seconds": wait})
+            metrics.add(learner.num_updates, record)
             if learner.num_updates % config.log_updates == 0:
                 means = metrics.flush(self._frames)
                 self._progress.show(

@@ -195,9 +195,7 @@ class Painting(dm_env.Environment):
             "canvas": specs.BoundedArray(
                 (*batch, width, width, self._channels), np.float32, 0.0, 1.0, "canvas"
             ),
-            "episode_step": specs.BoundedArray(
-                batch, np.int32, 0, last, "episode_step"
-            ),
+            "episode_step": specs.BoundedArray(batch, np.int32, 0, last, "episode_step"),
             "episode_length": specs.Array(batch, np.int32, "episode_length"),
             "action_mask": {
                 name: specs.BoundedArray(batch, np.float32, 0.0, 1.0, name)
@@ -220,9 +218,7 @@ class Painting(dm_env.Environment):
 
     def discount_spec(self) -> specs.BoundedArray:
         """Returns the spec of the discounts: `[B]` float32, 0 at the last step."""
-        return specs.BoundedArray(
-            (self.batch_size,), np.float32, 0.0, 1.0, "discount"
-        )
+        return specs.BoundedArray((self.batch_size,), np.float32, 0.0, 1.0, "discount")
 
 
 def language_of(settings: dict[str, Any]) -> CommandLanguage:

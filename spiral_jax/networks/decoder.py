@@ -98,9 +98,9 @@ class Decoder(hk.Module):
             else:
                 taken[name] = actions[name]
             log_p = jax.nn.log_softmax(logits)
-            log_probs[name] = jnp.take_along_axis(
-                log_p, taken[name][:, None], axis=-1
-            )[:, 0]
+            log_probs[name] = jnp.take_along_axis(log_p, taken[name][:, None], axis=-1)[
+                :, 0
+            ]
             entropies[name] = -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
             if component is not self._language.components[-1]:
                 embedding = hk.Linear(EMBEDDING_SIZE, name=f"embed_{name}")(

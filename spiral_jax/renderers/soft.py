@@ -47,9 +47,7 @@ def optical_depth(stroke: Stroke, canvas_width: int, num_samples: int) -> chex.A
     )
     sigma = stroke.radius[:, None] / RADIUS_IN_SIGMAS
     u = (np.arange(num_samples, dtype=np.float32) + 0.5) / num_samples
-    pressure = (
-        stroke.pressure_start[:, None] * (1 - u) + stroke.pressure_end[:, None] * u
-    )
+    pressure = stroke.pressure_start[:, None] * (1 - u) + stroke.pressure_end[:, None] * u
     tau = FLOW * pressure * (arc_length / sigma + 1.0 / num_samples)
     pixels = np.arange(canvas_width, dtype=np.float32) + 0.5
     offsets = (pixels - points[..., None]) / sigma[..., None, None]  # [B, S, 2, W]

@@ -1,0 +1,80 @@
+r"""Trains an agent, or goes on training the one in the run folder.
+
+  python -m experiments.launch --preset=mnist_small --max_minutes=60
+
+Ctrl-C saves and stops; the same command goes on from there, as it does after a kill. Look
+at RUN_DIR/samples.png while it runs, and at curves with `tensorboard --logdir runs`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from absl import app, flags
+
+from spiral_jax.config import PRESETS, Config, preset
+from spiral_jax.metrics import NotFiniteError
+from spiral_jax.train import train
+
+_PRESET = flags.DEFINE_string(
+    "preset",
+    "mnist_small",
+    f"Settings to start from, one of: {', '.join(PRESETS)}. The other flags change them.",
+)
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir", None, "Folder of the run; runs/PRESET if not given."
+)
+
+
+def _define(field: dataclasses.Field) -> flags.FlagHolder:
+    """Makes the flag of a setting; None stands for the preset's value."""
+    values = {name: getattr(config, field.name) for name, config in PRESETS.items()}
+    text = ", ".join(f"{name}: {value!r}" for name, value in values.items())
+    if len(set(values.values())) == 1:
+        text = repr(field.default)
+    define = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+        tuple: flags.DEFINE_list,
+    }[type(field.default)]
+    return define(field.name, None, f"{field.metadata['help']} Default {text}.")
+
+
+_SETTINGS = {field.name: _define(field) for field in dataclasses.fields(Config)}
+
+
+def config_from_flags() -> Config:
+    """Returns the preset with the changes that the flags ask for.
+
+    Raises:
+      ValueError: an impossible value, or no such preset.
+    """
+    changes = {k: f.value for k, f in _SETTINGS.items() if f.value is not None}
+    if "brush_sizes" in changes:
+        try:
+            changes["brush_sizes"] = tuple(float(x) for x in changes["brush_sizes"])
+        except ValueError as error:
+            raise ValueError(
+                f"brush_sizes={','.join(changes['brush_sizes'])}: expected radii in px, "
+                "such as 2,4."
+            ) from error
+    return dataclasses.replace(preset(_PRESET.value), **changes)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
+    run_dir = Path(_RUN_DIR.value or f"runs/{_PRESET.value}")
+    try:
+        config = config_from_flags()
+        table = train(config, run_dir)
+    except (ValueError, FileNotFoundError, NotFiniteError) as error:
+        raise SystemExit(f"launch: {error}") from error
+    if table is not None:
+        print(f"\n{table}\n\nThe run is in {run_dir}; draw with it by")
+        print(f"  python -m experiments.sample --run_dir={run_dir}")
+
+
+if __name__ == "__main__":
+    app.run(main)

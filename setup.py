@@ -1,0 +1,42 @@
+"""Packaging of spiral_jax."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.*)"', (ROOT / "spiral_jax/__init__.py").read_text()
+).group(1)
+
+setup(
+    name="spiral_jax",
+    version=VERSION,
+    description="SPIRAL agents in JAX: they draw by writing programs",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
+    package_data={"spiral_jax.data": ["mnist_subset/*"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py",
+        "chex>=0.1.90",
+        "dm-env",
+        "dm-haiku>=0.0.16",
+        "jax>=0.8.1",
+        "mujoco>=3.3",
+        "numpy>=2.0",
+        "optax>=0.2.6",
+        "orbax-checkpoint>=0.11.30",
+        "pillow",
+        "rlax>=0.1.8",
+        "tensorboardX",
+        "tqdm",
+    ],
+    extras_require={
+        "plot": ["matplotlib"],
+        "test": ["pytest", "ruff"],
+    },
+)

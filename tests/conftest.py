@@ -1,0 +1,48 @@
+"""What several test files need."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from spiral_jax.config import Config, preset
+from spiral_jax.system import make_system
+
+MNIST_DIR = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Config:
+    """A run that takes seconds: 16 px, 3 commands, batches of 4, small networks."""
+    return dataclasses.replace(
+        preset("mnist_small"),
+        canvas_width=16,
+        grid_width=8,
+        episode_length=4,
+        batch_size=4,
+        critic_width=8,
+        replay_batches=3,
+        log_updates=5,
+        evaluate_minutes=0.0,
+        synchronous=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_system(tiny_config):
+    return make_system(tiny_config)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def random_actions(language, shape, rng) -> dict[str, np.ndarray]:
+    return {c.name: rng.integers(c.num_values, size=shape) for c in language.components}
+
+
+def assert_trees_equal(a, b) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a, b)

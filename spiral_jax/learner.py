@@ -37,7 +37,7 @@ class Update(NamedTuple):
 def _descend(optimiser, state: LearnerState, gradients, metrics, prefix: str):
     updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics = {**metrics, f"{prefix}/grad_norm": optax.global_norm(gradients)}
+    metrics = {**metrics, f"{prefix}/grad_norm": optax.tree.norm(gradients)}
     return LearnerState(params, opt_state, state.num_updates + 1), metrics
 
 

@@ -101,6 +101,7 @@ class Metrics:
         self._board.add_image(name, picture, num_updates, dataformats="HWC")
 
     def close(self) -> None:
+        """Closes the files."""
         self._file.close()
         self._board.close()
 
@@ -143,4 +144,5 @@ class ProgressLine:
         self._bar.write(text)
 
     def close(self) -> None:
+        """Leaves the line as it is."""
         self._bar.close()

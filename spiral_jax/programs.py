@@ -46,6 +46,7 @@ class Component:
 
     @property
     def is_location(self) -> bool:
+        """Whether the values are places on a grid."""
         return self.grid_width is not None
 
 
@@ -57,6 +58,7 @@ class CommandLanguage:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The components' names, in order."""
         return tuple(component.name for component in self.components)
 
     def mask(self, actions: Actions) -> dict[str, chex.Array]:

@@ -104,4 +104,5 @@ class TrajectoryQueue:
 
     @property
     def stopped(self) -> bool:
+        """Whether the run is over."""
         return self._stop.is_set()

@@ -1,4 +1,4 @@
-"""Assembles the parts of a run from its configuration; no part knows the others' names."""
+"""Assembles the parts of a run from its configuration."""
 
 import json
 from collections.abc import Iterator

@@ -86,7 +86,9 @@ class _Run:
         warm_up = make_actor(self._system, self._store, actor_id=len(self._actors))
         self._learner.compile(warm_up.play())
         threads = [
-            threading.Thread(target=actor.run, args=(self._queue,), daemon=True)
+            threading.Thread(
+                target=actor.run, args=(self._queue,), name="actor", daemon=True
+            )
             for actor in ([] if self._config.synchronous else self._actors)
         ]
         try:

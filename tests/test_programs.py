@@ -52,7 +52,7 @@ def test_grid_and_canvas_round_trip():
         ({"end": np.array([-1, 0])}, ValueError, "expected 0..15"),
         ({"end": np.array([0.0, np.nan])}, TypeError, "'end' is float64"),
         ({"end": np.array([0])}, ValueError, "shape"),
-        ({"ende": np.array([0, 0])}, ValueError, "unknown: .'ende'"),
+        ({"ende": np.array([0, 0])}, ValueError, r"unknown: .'ende'"),
     ],
 )
 def test_validate_names_what_is_wrong(change, error, words, rng):
@@ -61,7 +61,7 @@ def test_validate_names_what_is_wrong(change, error, words, rng):
     with pytest.raises(error, match=words):
         language.validate({**actions, **change}, (2,))
     missing = {k: v for k, v in actions.items() if k != "size"}
-    with pytest.raises(ValueError, match="missing: .'size'"):
+    with pytest.raises(ValueError, match=r"missing: .'size'"):
         language.validate(missing, (2,))
 
 

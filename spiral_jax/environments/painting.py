@@ -1,4 +1,4 @@
-"""The brush environment (paper, section 4.1): a batch of canvases painted side by side."""
+"""The brush environment (paper, section 4.1): canvases painted side by side."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,12 +11,16 @@ from spiral_jax.networks.layers import Downsample
 
 
 class InitFn(Protocol):
+    """Makes the critic's parameters."""
+
     def __call__(
         self, key: chex.PRNGKey, images: chex.Array, target: chex.Array | None = None
     ) -> hk.Params: ...
 
 
 class ApplyFn(Protocol):
+    """Scores pictures."""
+
     def __call__(
         self, params: hk.Params, images: chex.Array, target: chex.Array | None = None
     ) -> chex.Array: ...

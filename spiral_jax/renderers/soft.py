@@ -1,9 +1,9 @@
 """The `soft` brush: Gaussian dabs composited by transmittance.
 
-A dab of standard deviation s at (y_i, x_i) has the separable optical depth
-`tau_i * exp(-(Y - y_i)^2 / 2s^2) * exp(-(X - x_i)^2 / 2s^2)`. One stroke has one colour, so
-its dabs multiply in any order: the transmittance is `T = exp(-sum_i tau_i * gy_i * gx_i)`, a
-matrix product of `[H, S]` and `[S, W]` per stroke, and `canvas * T + color * (1 - T)`.
+A dab of standard deviation s at (y_i, x_i) has the optical depth `tau_i gy_i gx_i` with
+`gy_i = exp(-(Y - y_i)^2 / 2s^2)` and `gx_i` likewise. One stroke has one colour, so its
+dabs multiply in any order: the transmittance is `T = exp(-sum_i tau_i gy_i gx_i)`, a
+matrix product of `[H, S]` and `[S, W]` per stroke; the result `canvas T + color (1 - T)`.
 
 The same code runs under numpy (CPU actors) and under `jax.numpy` (inside jit).
 """

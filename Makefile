@@ -1,0 +1,32 @@
+# `make demo` and `make test` do all set-up themselves, in a .venv of their own.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+DEMO_MINUTES ?= 10
+
+.PHONY: demo test slow lint format
+
+$(VENV)/installed: requirements.txt setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	$(RUN) -m pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(VENV)/installed
+	$(RUN) -m experiments.launch --preset=mnist_small --run_dir=runs/demo \
+		--max_minutes=$(DEMO_MINUTES) --evaluate_minutes=2
+	$(RUN) -m experiments.sample --run_dir=runs/demo
+
+test: $(VENV)/installed
+	$(RUN) -m pytest -m "not slow"
+
+slow: $(VENV)/installed
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+format: $(VENV)/installed
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .

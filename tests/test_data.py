@@ -1,0 +1,79 @@
+import gzip
+import hashlib
+import shutil
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from spiral_jax.data import load_mnist
+from tests.conftest import MNIST_DIR
+
+SUBSET = resources.files("spiral_jax.data") / "mnist_subset"
+
+
+def test_embedded_subset():
+    data = load_mnist("", 32, "white")
+    assert data.train.images.shape == (10_000, 32, 32, 1)
+    assert data.test.images.shape == (2_000, 32, 32, 1)
+    # The label counts of the first 10,000 training digits of MNIST.
+    counts = np.bincount(data.train.labels).tolist()
+    assert counts == [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]
+    assert data.train.images[0, 0, 0, 0] == 255
+    black = load_mnist("", 32, "black")
+    np.testing.assert_array_equal(black.test.images, 255 - data.test.images)
+    assert load_mnist("", 64, "white").test.images.shape == (2_000, 64, 64, 1)
+
+
+@pytest.mark.skipif(not MNIST_DIR.is_dir(), reason="../shared/data/mnist is absent")
+def test_full_set_and_that_the_subset_begins_it():
+    full = load_mnist(str(MNIST_DIR), 32, "white")
+    assert len(full.train.images) == 60_000
+    assert len(full.test.images) == 10_000
+    subset = load_mnist("", 32, "white")
+    for ours, theirs in zip(subset, full):
+        n = len(ours.images)
+        np.testing.assert_array_equal(ours.images, theirs.images[:n])
+        np.testing.assert_array_equal(ours.labels, theirs.labels[:n])
+
+
+@pytest.mark.skipif(not MNIST_DIR.is_dir(), reason="../shared/data/mnist is absent")
+@pytest.mark.parametrize(
+    ("damage", "error", "words"),
+    [
+        (lambda p: p.unlink(), FileNotFoundError, "neither t10k-labels-idx1-ubyte nor"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-99]), ValueError, "complete gzip"),
+        (lambda p: p.write_bytes(b"<html>404"), ValueError, "complete gzip"),
+        (lambda p: p.write_bytes(gzip.compress(b"\0" * 99)), ValueError, "magic 2049"),
+    ],
+)
+def test_damaged_files_are_named(damage, error, words, tmp_path):
+    for path in MNIST_DIR.glob("*.gz"):
+        shutil.copy(path, tmp_path)
+    damage(tmp_path / "t10k-labels-idx1-ubyte.gz")
+    with pytest.raises(error, match=words) as caught:
+        load_mnist(str(tmp_path), 32, "white")
+    assert "t10k-labels-idx1-ubyte" in str(caught.value)
+    assert "https://" in str(caught.value)
+
+
+def test_short_file_and_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        load_mnist(str(tmp_path / "nowhere"), 32, "white")
+    # The embedded files are idx files of another count than the original.
+    for path in SUBSET.iterdir():
+        if path.name.endswith(".gz"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=r"shape \(60000, 28, 28\)"):
+        load_mnist(str(tmp_path), 32, "white")
+
+
+@pytest.mark.skipif(not MNIST_DIR.is_dir(), reason="../shared/data/mnist is absent")
+def test_uncompressed_files_are_read(tmp_path):
+    digests = set()
+    for path in MNIST_DIR.glob("*.gz"):
+        raw = gzip.decompress(path.read_bytes())
+        (tmp_path / path.stem).write_bytes(raw)
+        digests.add(hashlib.md5(raw).hexdigest())
+    assert len(digests) == 4
+    assert len(load_mnist(str(tmp_path), 32, "white").train.images) == 60_000

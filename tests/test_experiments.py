@@ -1,0 +1,109 @@
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spiral_jax.config import PRESETS, Config, preset
+from spiral_jax.pictures import program_to_svg, save_gif, sheet
+from spiral_jax.programs import Program, programs_from_json
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--canvas_width=16", "--grid_width=8", "--episode_length=4", "--batch_size=4", "--critic_width=8", "--evaluate_minutes=0", "--max_updates=3"]
+
+
+def run(module, *flags):
+    command = [sys.executable, "-m", f"experiments.{module}", *flags]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--preset=mnist_smal"], "Did you mean 'mnist_small'"),
+        (["--batch_size=0"], "batch_size=0: expected at least 1"),
+        (["--reward=l3"], "reward='l3': expected one of"),
+        (["--canvas_width=48"], "power of two"),
+        (["--brush_sizes=2,x"], "expected radii in px"),
+        (["--learning_rate=1"], "Unknown command line flag"),
+        (["--data_dir=/nowhere"], "is not a folder"),
+        (["fast"], "Unexpected argument 'fast'"),
+    ],
+)
+def test_launch_refuses_with_a_reason(flags, words, tmp_path):
+    result = run("launch", f"--run_dir={tmp_path}", *flags)
+    assert result.returncode != 0
+    assert words in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_help_explains_every_setting():
+    text = run("launch", "--help").stdout
+    for field in dataclasses.fields(Config):
+        assert re.search(rf"--(\[no\])?{field.name}\b", text), field.name
+
+
+def test_config_survives_json():
+    for config in PRESETS.values():
+        text = json.dumps(dataclasses.asdict(config))
+        assert Config.from_dict(json.loads(text)) == config
+    with pytest.raises(ValueError, match=r"Unknown settings \['speed'\]"):
+        Config.from_dict({"speed": 1})
+    with pytest.raises(ValueError, match="synchronous"):
+        dataclasses.replace(preset("mnist"), synchronous=True, num_actors=2)
+
+
+@pytest.mark.slow
+def test_launch_then_sample_and_evaluate(tmp_path):
+    flags = [flag.replace("=16", "=32") for flag in TINY]
+    result = run("launch", f"--run_dir={tmp_path}", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "real training digits" in result.stdout
+    result = run("sample", f"--run_dir={tmp_path}", "--num=5")
+    assert result.returncode == 0, result.stderr
+    assert Image.open(tmp_path / "drawing.gif").n_frames == 4
+    from spiral_jax.environments.painting import language_of
+
+    _, programs = programs_from_json(
+        (tmp_path / "programs.json").read_text(), language_of
+    )
+    assert [len(p) for p in programs] == [3] * 5
+    assert (tmp_path / "drawings.svg").read_text().startswith("<svg")
+    result = run("evaluate", f"--run_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert "(1.000 of untrained)" not in result.stdout
+
+
+def test_sample_without_a_run_says_so(tmp_path):
+    result = run("sample", f"--run_dir={tmp_path}")
+    assert result.returncode != 0
+    assert "holds no run" in result.stderr
+
+
+def test_pictures(tmp_path):
+    images = np.zeros([3, 4, 4, 1], np.float32)
+    page = sheet(images, columns=2, gap=1)
+    assert page.shape == (11, 11, 3)
+    assert (page[1:5, 6:10] == 0).all()
+    canvases = np.stack([np.full_like(images, 1 - t / 3) for t in range(4)])
+    save_gif(tmp_path / "a.gif", canvases)
+    assert Image.open(tmp_path / "a.gif").n_frames == 4
+    settings = {
+        "grid_width": 8,
+        "brush_sizes": [2.0, 4.0],
+        "use_color": False,
+        "use_pressure": False,
+        "background": "white",
+    }
+    actions = {"flag": [0, 1], "end": [9, 63], "control": [0, 7], "size": [0, 1]}
+    program = Program({k: np.array(v) for k, v in actions.items()}, settings)
+    svg = program_to_svg(program, canvas_width=64)
+    assert svg.count("<path") == 1
+    assert 'd="M 8 8 Q 56 0 56 56"' in svg
+    assert 'stroke="rgb(0,0,0)"' in svg
+    assert 'stroke-width="8"' in svg

@@ -1,0 +1,155 @@
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spiral_jax.losses import command_log_prob_and_entropy
+from spiral_jax.networks import make_discriminator, make_policy
+from spiral_jax.networks.layers import Downsample
+from spiral_jax.programs import painting_language
+from spiral_jax.types import PolicyOutput, Trajectory
+from tests.conftest import random_actions
+
+
+def count(params) -> int:
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def linear(inputs, outputs):
+    return (inputs + 1) * outputs
+
+
+def conv(kernel, inputs, outputs):
+    return (kernel**2 * inputs + 1) * outputs
+
+
+def test_paper_policy_has_the_released_agents_parameters():
+    """Spec, section 5, summed by hand; 64x64 RGB, grid 32, eight components."""
+    sizes = {"flag": 2, "end": 1024, "control": 1024, "size": 6, "pressure": 10}
+    sizes |= {"red": 20, "green": 20, "blue": 20}
+    width = {k: 2 if k in ("end", "control") else n for k, n in sizes.items()}
+    mlp = lambda n: linear(n, 64) + linear(64, 32) + linear(32, 32)
+    residual = 8 * (conv(3, 32, 32) + conv(1, 32, 32))
+    torso = conv(5, 3 + 2, 32) + 3 * conv(4, 32, 32) + conv(3, 32, 32) + residual
+    torso += linear(8 * 8 * 32, 256)
+    condition = sum(linear(n, 16) for n in width.values()) + mlp(8 * 16) + mlp(10)
+    lstm = linear(256 + 256, 4 * 256)
+    location = conv(3, 16, 32) + residual + 3 * conv(4, 32, 32) + conv(3, 32, 1)
+    heads = 2 * location + sum(
+        linear(256, n) for k, n in sizes.items() if k not in ("end", "control")
+    )
+    # Nothing follows the last component, so nothing needs to be told about it.
+    told = [k for k in sizes if k != "blue"]
+    updates = len(told) * (linear(256 + 16, 16) + linear(16, 32) + linear(32, 256))
+    updates += sum(linear(width[k], 16) for k in told)
+    expected = torso + condition + lstm + heads + updates + linear(256, 1)
+
+    language = painting_language(32, 6, use_pressure=True, use_color=True)
+    policy = make_policy(language, (64, 64, 3), "paper")
+    assert count(jax.eval_shape(policy.init, jax.random.key(0))) == expected
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_sampled_and_replayed_log_probs_are_equal(preset, rng):
+    language = painting_language(8, 2, use_pressure=True, use_color=False)
+    policy = make_policy(language, (16, 16, 1), preset)
+    params = policy.init(jax.random.key(0))
+    state = policy.initial_state(jax.random.key(1), 3)
+    noise = state.noise
+    outputs, canvases, masks = [], [], []
+    step = jax.jit(policy.step)
+    for _ in range(3):
+        canvases.append(rng.random([3, 16, 16, 1]).astype(np.float32))
+        masks.append(
+            {k: rng.integers(2, size=3).astype(np.float32) for k in language.names}
+        )
+        observation = {"canvas": canvases[-1], "action_mask": masks[-1]}
+        output, state = step(params, observation, state)
+        outputs.append(output)
+    sampled = jax.tree.map(lambda *x: jnp.stack(x), *outputs)
+    trajectory = Trajectory(
+        canvases=np.stack([*canvases, canvases[-1]]),
+        action_masks=jax.tree.map(lambda *x: np.stack(x), *masks),
+        actions=sampled.actions,
+        behaviour_log_prob=jnp.zeros([3, 3]),
+        rewards=jnp.zeros([3, 3]),
+        discounts=jnp.zeros([3, 3]),
+        noise=noise,
+    )
+    replayed = jax.jit(policy.unroll)(params, trajectory)
+    for name in language.names:
+        np.testing.assert_allclose(
+            sampled.log_probs[name], replayed.log_probs[name], atol=2e-5
+        )
+        np.testing.assert_allclose(
+            sampled.entropies[name], replayed.entropies[name], atol=2e-5
+        )
+    np.testing.assert_allclose(sampled.value, replayed.value, atol=2e-5)
+
+
+def test_later_components_depend_on_earlier_ones(rng):
+    language = painting_language(8, 2, use_pressure=False, use_color=False)
+    policy = make_policy(language, (16, 16, 1), "small")
+    params = policy.init(jax.random.key(0))
+
+    def score(actions):
+        zeros = jnp.zeros([1, 1])
+        masks = {k: zeros for k in language.names}
+        canvases = jnp.ones([2, 1, 16, 16, 1])
+        trajectory = Trajectory(
+            canvases, masks, actions, zeros, zeros, zeros, jnp.zeros([1, 10])
+        )
+        return policy.unroll(params, trajectory).log_probs
+
+    actions = random_actions(language, [1, 1], rng)
+    other = {**actions, "end": (actions["end"] + 30) % 64}
+    assert score(actions)["flag"] == score(other)["flag"]
+    assert score(actions)["control"] != score(other)["control"]
+
+
+def test_unused_components_count_for_nothing(rng):
+    language = painting_language(8, 2, use_pressure=False, use_color=False)
+    actions = {k: np.zeros(2, np.int32) for k in language.names}
+    actions["flag"] = np.array([0, 1])
+    ones = {k: np.full(2, -1.0) for k in language.names}
+    output = PolicyOutput(actions, ones, {k: -v for k, v in ones.items()}, None)
+    log_prob, entropy = command_log_prob_and_entropy(language, output)
+    assert log_prob.tolist() == [-2, -4]
+    assert entropy.tolist() == [2, 4]
+
+
+def test_downsample_is_a_strided_convolution(rng):
+    images = rng.random([2, 8, 8, 3]).astype(np.float32)
+    ours = hk.without_apply_rng(hk.transform(lambda x: Downsample(5)(x)))
+    theirs = hk.without_apply_rng(hk.transform(lambda x: hk.Conv2D(5, 4, 2)(x)))
+    params = theirs.init(jax.random.key(0), images)["conv2_d"]
+    # [4, 4, C, N] by window position -> 2x2 blocks of 2x2 px, as the layer orders them.
+    w = params["w"].reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5)
+    weights = {"w": w.reshape(48, 5), "b": params["b"] + 0.5}
+    expected = theirs.apply({"conv2_d": {**params, "b": weights["b"]}}, images)
+    found = ours.apply({"downsample/linear": weights}, images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_discriminator_scores_pictures_alone_or_in_pairs(rng):
+    discriminator = make_discriminator(8)
+    images = rng.random([3, 32, 32, 1]).astype(np.float32)
+    params = discriminator.init(jax.random.key(0), images)
+    scores = discriminator.apply(params, images)
+    assert scores.shape == (3,)
+    alone = discriminator.apply(params, images[1:2])
+    np.testing.assert_allclose(scores[1:2], alone, atol=1e-5)
+    params = discriminator.init(jax.random.key(0), images, images)
+    pairs = discriminator.apply(params, images, images[::-1])
+    assert pairs[0] != discriminator.apply(params, images, images)[0]
+    with pytest.raises(ValueError, match="power of two"):
+        discriminator.init(jax.random.key(0), images[:, :31, :31])
+
+
+def test_presets_and_grids_that_do_not_exist_are_refused():
+    language = painting_language(12, 2, use_pressure=False, use_color=False)
+    with pytest.raises(ValueError, match="policy='large'"):
+        make_policy(language, (16, 16, 1), "large")
+    with pytest.raises(ValueError, match="grid_width=12"):
+        make_policy(language, (16, 16, 1), "paper").init(jax.random.key(0))

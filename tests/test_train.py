@@ -1,0 +1,279 @@
+"""The running system: reproducible, resumable, and honest about what goes wrong."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from spiral_jax import train as train_module
+from spiral_jax.actor import rollout
+from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.data import ImageData
+from spiral_jax.evaluation import Table
+from spiral_jax.metrics import NotFiniteError
+from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
+from spiral_jax.replay import Replay
+from spiral_jax.system import load_agent, make_actor, programs_of, sample_drawings
+from spiral_jax.train import train
+from tests.conftest import assert_trees_equal
+
+
+@pytest.fixture(autouse=True)
+def no_evaluation(monkeypatch):
+    """The loop is tested here; what it measures has tests of its own."""
+
+    class NoEvaluator:
+        def __init__(self, system, data, run_dir):
+            self._system = system
+
+        def distance(self, params, stopped=None):
+            drawings = sample_drawings(self._system, params, 4, seed=0)
+            return 1.0, drawings.canvases[-1]
+
+        def table(self, params):
+            return Table(1.0, 1.0, 1.0)
+
+    monkeypatch.setattr(train_module, "Evaluator", NoEvaluator)
+
+
+def final_state(run_dir):
+    checkpointer = Checkpointer(run_dir / "checkpoints")
+    state = checkpointer.restore()
+    checkpointer.close()
+    del state["minutes"]
+    return state
+
+
+def with_updates(config, num_updates):
+    return dataclasses.replace(config, max_updates=num_updates)
+
+
+def test_the_same_seed_gives_the_same_run(tiny_config, tmp_path):
+    config = with_updates(tiny_config, 20)
+    for name in ("a", "b"):
+        train(config, tmp_path / name)
+    a, b = final_state(tmp_path / "a"), final_state(tmp_path / "b")
+    assert_trees_equal(a, b)
+    train(dataclasses.replace(config, seed=1), tmp_path / "c")
+    c = final_state(tmp_path / "c")
+    leaves = lambda s: jax.tree.leaves(s["learner"]["policy"]["params"])
+    assert any(not np.array_equal(x, y) for x, y in zip(leaves(a), leaves(c)))
+
+
+def test_200_updates_are_100_resumed_for_100_more(tiny_config, tmp_path):
+    train(with_updates(tiny_config, 200), tmp_path / "straight")
+    train(with_updates(tiny_config, 100), tmp_path / "resumed")
+    train(with_updates(tiny_config, 200), tmp_path / "resumed")
+    straight = final_state(tmp_path / "straight")
+    assert int(straight["learner"]["num_updates"]) == 200
+    assert_trees_equal(straight, final_state(tmp_path / "resumed"))
+    lines = (tmp_path / "resumed" / "metrics.jsonl").read_text().splitlines()
+    updates = [json.loads(x)["updates"] for x in lines if "critic/gap" in x]
+    assert updates == list(range(5, 201, 5))
+
+
+def test_a_trajectory_does_not_alias_the_environments_arrays(tiny_system):
+    class Vandal(type(tiny_system.environment(1))):
+        """Overwrites every canvas it handed out, once the next one is asked for."""
+
+        handed_out = None
+
+        def step(self, actions):
+            time_step = super().step(actions)
+            if self.handed_out is not None:
+                self.handed_out[:] = np.nan
+            self.handed_out = time_step.observation["canvas"]
+            return time_step
+
+    environment = Vandal(batch_size=2, **tiny_system.config.painting())
+    params = tiny_system.initial_policy()
+    clean = rollout(
+        tiny_system.environment(2), tiny_system.agent, params, jax.random.key(0)
+    )
+    kept = rollout(environment, tiny_system.agent, params, jax.random.key(0))
+    environment.handed_out[:] = np.nan
+    np.testing.assert_array_equal(kept.canvases[0], clean.canvases[0])
+    np.testing.assert_array_equal(kept.canvases[-1], clean.canvases[-1])
+
+
+def test_parameters_are_read_once_per_rollout(tiny_system):
+    class Store(ParameterStore):
+        reads = 0
+
+        def latest(self):
+            self.reads += 1
+            return super().latest()
+
+    store = Store()
+    store.publish(7, tiny_system.initial_policy())
+    actor = make_actor(tiny_system, store, actor_id=0)
+    item = actor.play()
+    assert (item.version, item.num_rollouts, store.reads) == (7, 1, 1)
+
+
+@pytest.mark.parametrize("num_actors", [1, 2])
+def test_threads_train(tiny_config, tmp_path, num_actors):
+    config = dataclasses.replace(
+        with_updates(tiny_config, 20), synchronous=False, num_actors=num_actors
+    )
+    train(config, tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines if "critic/gap" in line]
+    assert records[-1]["frames"] == 20 * 4 * 3
+    assert 0 <= records[-1]["actor/policy_lag"] < 10
+    system, params, num_updates = load_agent(tmp_path)
+    assert num_updates == 20
+    drawings = sample_drawings(system, params, 5, seed=1)
+    assert drawings.canvases.shape == (4, 5, 16, 16, 1)
+    assert len(programs_of(system, drawings)) == 5
+
+
+def test_a_dead_actor_ends_the_run_with_its_traceback(tiny_config, tmp_path, monkeypatch):
+    from spiral_jax.environments import Painting
+
+    real_step = Painting.step
+    calls = []
+
+    def step(self, actions):
+        calls.append(1)
+        if len(calls) > 30:
+            raise RuntimeError("the brush broke")
+        return real_step(self, actions)
+
+    monkeypatch.setattr(Painting, "step", step)
+    config = dataclasses.replace(with_updates(tiny_config, 10_000), synchronous=False)
+    with pytest.raises(RuntimeError, match="the brush broke") as caught:
+        train(config, tmp_path)
+    assert "step" in [entry.name for entry in caught.traceback]
+    assert not [t for t in threading.enumerate() if t.name.startswith("actor")]
+
+
+def test_nan_names_update_metric_and_checkpoint(tiny_config, tmp_path):
+    train(with_updates(tiny_config, 10), tmp_path)
+    # A penalty whose gradient overflows float32.
+    broken = dataclasses.replace(
+        with_updates(tiny_config, 20), gradient_penalty_cost=1e38
+    )
+    with pytest.raises(NotFiniteError) as caught:
+        train(broken, tmp_path)
+    message = str(caught.value)
+    assert "Update 11" in message
+    assert "critic/grad_norm" in message
+    assert "update 10" in message
+    assert int(final_state(tmp_path)["learner"]["num_updates"]) == 10
+
+
+def test_resuming_with_other_networks_or_against_noresume_is_refused(
+    tiny_config, tmp_path
+):
+    train(with_updates(tiny_config, 2), tmp_path)
+    with pytest.raises(ValueError, match="does not fit"):
+        train(dataclasses.replace(tiny_config, critic_width=16), tmp_path)
+    with pytest.raises(ValueError, match="holds a run"):
+        train(dataclasses.replace(tiny_config, resume=False), tmp_path)
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_signals_lose_nothing(tiny_config, tmp_path, number):
+    config = dataclasses.replace(
+        with_updates(tiny_config, 10**6), synchronous=False, checkpoint_minutes=0.02
+    )
+    code = (
+        "import sys, json\n"
+        "from spiral_jax import train as t\n"
+        "from spiral_jax.config import Config\n"
+        "class E:\n"
+        "    def __init__(self, *a): pass\n"
+        "t.Evaluator = E\n"
+        "t.train(Config.from_dict(json.loads(sys.argv[2])), sys.argv[1])\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    settings = json.dumps(dataclasses.asdict(config))
+    process = subprocess.Popen([*command, settings], cwd=Path(__file__).parents[1])
+    try:
+        log = tmp_path / "metrics.jsonl"
+        saved = tmp_path / "checkpoints"
+        wait_for(lambda: log.exists() and len(log.read_text().splitlines()) > 3)
+        wait_for(lambda: any(p.name.isdigit() for p in saved.iterdir()))
+        process.send_signal(number)
+        process.wait(timeout=60 if "CI" in os.environ else 10)
+    finally:
+        process.kill()
+    if number != signal.SIGKILL:
+        assert process.returncode == 0
+    before = int(final_state(tmp_path)["learner"]["num_updates"])
+    goal = before + 10
+    train(with_updates(dataclasses.replace(config), goal), tmp_path)
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    updates = [r["updates"] for r in records if "critic/gap" in r]
+    assert updates == sorted(set(updates))
+    assert updates[-1] == goal
+    minutes = [r["minutes"] for r in records]
+    assert minutes == sorted(minutes)
+
+
+def test_replay_copies_wraps_and_repeats():
+    replay = Replay(2, (3, 1, 1, 1), seed=0)
+    with pytest.raises(ValueError, match="empty"):
+        replay.sample(1, draw=0)
+    batch = np.zeros([3, 1, 1, 1], np.float32)
+    for value in (1, 2, 3):
+        batch[:] = value
+        replay.add(batch)
+    batch[:] = 9
+    drawn = replay.sample(600, draw=0)
+    assert set(drawn.ravel()) == {2, 3}
+    assert np.mean(drawn == 2) == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_array_equal(drawn, replay.sample(600, draw=0))
+    assert not np.array_equal(drawn, replay.sample(600, draw=1))
+    drawn[:] = 9
+    assert set(replay.sample(600, draw=0).ravel()) == {2, 3}
+
+
+def test_queue_is_bounded_and_ends():
+    queue = TrajectoryQueue(capacity=1)
+    queue.put(Item(None, 0, 0, 0))
+
+    def put():
+        with pytest.raises(Stopped):
+            queue.put(Item(None, 0, 0, 0))
+
+    waiting = threading.Thread(target=put)
+    waiting.start()
+    waiting.join(timeout=0.3)
+    assert waiting.is_alive()
+    queue.stop()
+    waiting.join(timeout=5)
+    assert not waiting.is_alive()
+    with pytest.raises(Stopped):
+        queue.get()
+
+
+def test_every_epoch_shows_every_picture_once():
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    data = ImageData(images, seed=0)
+    epochs = [
+        np.round(255 * np.concatenate([data.batch(5, 2 * e + i) for i in range(2)]))
+        for e in range(2)
+    ]
+    for epoch in epochs:
+        assert sorted(epoch.ravel()) == list(range(10))
+    assert not np.array_equal(*epochs)
+    again = ImageData(images, seed=0).batch(5, 3)
+    np.testing.assert_array_equal(again, data.batch(5, 3))

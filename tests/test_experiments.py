@@ -10,11 +10,25 @@ import pytest
 from PIL import Image
 
 from spiral_jax.config import PRESETS, Config, preset
+from spiral_jax.environments.painting import language_of
 from spiral_jax.pictures import program_to_svg, save_gif, sheet
 from spiral_jax.programs import Program, programs_from_json
 
 ROOT = Path(__file__).parents[1]
-TINY = ["--canvas_width=16", "--grid_width=8", "--episode_length=4", "--batch_size=4", "--critic_width=8", "--evaluate_minutes=0", "--max_updates=3"]
+TINY = [
+    "--canvas_width=32",
+    "--grid_width=8",
+    "--episode_length=4",
+    "--batch_size=4",
+    "--critic_width=8",
+    "--evaluate_minutes=0",
+    "--max_updates=3",
+]
+
+
+def frames_of(path):
+    with Image.open(path) as image:
+        return image.n_frames
 
 
 def run(module, *flags):
@@ -60,15 +74,12 @@ def test_config_survives_json():
 
 @pytest.mark.slow
 def test_launch_then_sample_and_evaluate(tmp_path):
-    flags = [flag.replace("=16", "=32") for flag in TINY]
-    result = run("launch", f"--run_dir={tmp_path}", *flags)
+    result = run("launch", f"--run_dir={tmp_path}", *TINY)
     assert result.returncode == 0, result.stderr
     assert "real training digits" in result.stdout
     result = run("sample", f"--run_dir={tmp_path}", "--num=5")
     assert result.returncode == 0, result.stderr
-    assert Image.open(tmp_path / "drawing.gif").n_frames == 4
-    from spiral_jax.environments.painting import language_of
-
+    assert frames_of(tmp_path / "drawing.gif") == 4
     _, programs = programs_from_json(
         (tmp_path / "programs.json").read_text(), language_of
     )
@@ -92,7 +103,7 @@ def test_pictures(tmp_path):
     assert (page[1:5, 6:10] == 0).all()
     canvases = np.stack([np.full_like(images, 1 - t / 3) for t in range(4)])
     save_gif(tmp_path / "a.gif", canvases)
-    assert Image.open(tmp_path / "a.gif").n_frames == 4
+    assert frames_of(tmp_path / "a.gif") == 4
     settings = {
         "grid_width": 8,
         "brush_sizes": [2.0, 4.0],

@@ -143,19 +143,27 @@ class Learner:
         pictures = item.trajectory.canvases[-1]
         self._replay.add(pictures)
         for _ in range(self._critic_steps):
-            real = self._data.batch(len(pictures), self.num_draws)
-            fake = self._replay.sample(len(pictures), self.num_draws)
-            self.num_draws += 1
-            self.critic, critic_metrics = self._critic_update.apply(
-                self.critic, real, fake
-            )
-        self.policy, metrics = self._policy_update.apply(
-            self.policy, self.critic.params, item.trajectory
-        )
+            critic_metrics = self.update_critic(len(pictures))
+        metrics = self.update_policy(item.trajectory)
         lag = self.num_updates - item.version
         self.num_updates += 1
         self._store.publish(self.num_updates, self.policy.params)
         return {**metrics, **critic_metrics, "actor/policy_lag": np.float32(lag)}
+
+    def update_critic(self, batch_size: int) -> dict[str, chex.Array]:
+        """Does one critic update on real pictures and replayed ones."""
+        real = self._data.batch(batch_size, self.num_draws)
+        fake = self._replay.sample(batch_size, self.num_draws)
+        self.num_draws += 1
+        self.critic, metrics = self._critic_update.apply(self.critic, real, fake)
+        return metrics
+
+    def update_policy(self, trajectory: Trajectory) -> dict[str, chex.Array]:
+        """Does one policy update on a batch of episodes."""
+        self.policy, metrics = self._policy_update.apply(
+            self.policy, self.critic.params, trajectory
+        )
+        return metrics
 
     def state(self) -> dict[str, Any]:
         """Returns everything that a checkpoint must hold, as a tree of arrays."""

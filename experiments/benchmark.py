@@ -1,0 +1,130 @@
+r"""Measures the parts of a run on this machine, and names the bottleneck.
+
+  python -m experiments.benchmark system --preset=mnist_small
+  python -m experiments.benchmark convolution
+
+`system` times each part alone, then all of them together with one actor thread, waits at
+the queue included. `convolution` compares two ways to write a strided convolution. All
+figures of a call come from one run; on a shared machine only ratios mean something.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import haiku as hk
+import jax
+import numpy as np
+from absl import app, flags
+
+from spiral_jax.config import PRESETS, preset
+from spiral_jax.losses import gradient_penalty
+from spiral_jax.networks.layers import Downsample
+from spiral_jax.queues import ParameterStore, TrajectoryQueue
+from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
+
+_PRESET = flags.DEFINE_enum("preset", "mnist_small", list(PRESETS), "What to measure.")
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "How long each part is measured.")
+
+
+def seconds_per_call(work: Callable) -> float:
+    """Returns the mean time of `work()`, after one call that compiles."""
+    jax.block_until_ready(work())
+    start, calls = time.monotonic(), 0
+    while time.monotonic() - start < _SECONDS.value:
+        jax.block_until_ready(work())
+        calls += 1
+    return (time.monotonic() - start) / calls
+
+
+def benchmark_system() -> None:
+    """Times render, act, critic update, policy update, and all together."""
+    config = preset(_PRESET.value)
+    system, store = make_system(config), ParameterStore()
+    learner = make_learner(system, load_dataset(config).train.images, store)
+    actor = make_actor(system, store, actor_id=0)
+    item = actor.play()
+    trajectory = item.trajectory
+    environment = system.environment(config.batch_size)
+
+    def render():
+        environment.reset()
+        for t in range(config.num_commands):
+            environment.step({k: v[t] for k, v in trajectory.actions.items()})
+
+    def update_critic():
+        return learner.update_critic(config.batch_size)
+
+    learner.step(item)
+    parts = {
+        "render": seconds_per_call(render),
+        "render and act": seconds_per_call(lambda: actor.play().trajectory),
+        "critic update": config.critic_steps * seconds_per_call(update_critic),
+        "policy update": seconds_per_call(lambda: learner.update_policy(trajectory)),
+    }
+    frames = config.batch_size * config.num_commands
+    print(f"{_PRESET.value}, {frames} frames a batch")
+    for name, seconds in parts.items():
+        print(f"  {name:16s} {1e3 * seconds:8.1f} ms {frames / seconds:12,.0f} frames/s")
+
+    queue = TrajectoryQueue(config.queue_capacity)
+    thread = threading.Thread(target=actor.run, args=(queue,), daemon=True)
+    thread.start()
+    start, batches, waits = time.monotonic(), 0, 0.0
+    while time.monotonic() - start < _SECONDS.value:
+        before = time.monotonic()
+        item = queue.get()
+        waits += time.monotonic() - before
+        jax.block_until_ready(learner.step(item))
+        batches += 1
+    seconds = (time.monotonic() - start) / batches
+    queue.stop()
+    thread.join()
+    print(
+        f"  {'end to end':16s} {1e3 * seconds:8.1f} ms {frames / seconds:12,.0f} frames/s"
+    )
+    share = waits / batches / seconds
+    print(f"  the learner waits at the queue for {share:.0%} of the time")
+    if share > 0.2:
+        print("bottleneck: the actor")
+    else:
+        slowest = max(("critic update", "policy update"), key=parts.get)
+        print(f"bottleneck: the learner, most of all the {slowest}")
+
+
+def benchmark_convolution() -> None:
+    """Times the gradient of the small critic's gradient penalty, written both ways."""
+    images = np.random.default_rng(0).random([64, 32, 32, 1]).astype(np.float32)
+    times = {}
+    for name, layer in (
+        ("hk.Conv2D", lambda channels: hk.Conv2D(channels, 4, 2)),
+        ("Downsample", Downsample),
+    ):
+
+        def score(x, layer=layer):
+            for channels in (32, 64, 128):
+                x = jax.nn.leaky_relu(layer(channels)(x), 0.2)
+            return hk.Linear(1)(hk.Flatten()(x))[:, 0]
+
+        network = hk.without_apply_rng(hk.transform(score))
+        params = network.init(jax.random.key(0), images)
+        penalty = lambda p, apply=network.apply: gradient_penalty(
+            lambda x: apply(p, x), images
+        )[0]
+        gradient = jax.jit(jax.grad(penalty))
+        times[name] = seconds_per_call(lambda g=gradient, p=params: g(p))
+        print(f"  {name:12s} {1e3 * times[name]:8.1f} ms")
+    print(f"ratio {times['hk.Conv2D'] / times['Downsample']:.1f}")
+
+
+BENCHMARKS = {"system": benchmark_system, "convolution": benchmark_convolution}
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) != 2 or argv[1] not in BENCHMARKS:
+        raise app.UsageError(f"Name one benchmark of: {', '.join(BENCHMARKS)}.")
+    BENCHMARKS[argv[1]]()
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -18,7 +18,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
-    package_data={"spiral_jax.data": ["mnist_subset/*"]},
+    package_data={
+        "spiral_jax.data": ["mnist_subset/*"],
+        "spiral_jax.renderers.mypaint": ["brushes/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py",
@@ -36,6 +39,7 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
         "test": ["pytest", "ruff"],
     },

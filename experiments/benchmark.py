@@ -15,7 +15,7 @@ from collections.abc import Callable
 import haiku as hk
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from spiral_jax.config import PRESETS, preset
 from spiral_jax.losses import gradient_penalty
@@ -121,6 +121,7 @@ BENCHMARKS = {"system": benchmark_system, "convolution": benchmark_convolution}
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) != 2 or argv[1] not in BENCHMARKS:
         raise app.UsageError(f"Name one benchmark of: {', '.join(BENCHMARKS)}.")
     BENCHMARKS[argv[1]]()

@@ -10,7 +10,7 @@ it also draws the distances in metrics.jsonl against frames and minutes (needs m
 import json
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from spiral_jax.evaluation import NUM_SAMPLES, Evaluator
 from spiral_jax.system import load_agent, load_dataset
@@ -53,6 +53,7 @@ def draw_curve(run_dir: Path, real: float, path: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     run_dir = Path(_RUN_DIR.value)

@@ -9,7 +9,7 @@ at RUN_DIR/samples.png while it runs, and at curves with `tensorboard --logdir r
 import dataclasses
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.metrics import NotFiniteError
@@ -63,6 +63,7 @@ def config_from_flags() -> Config:
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     run_dir = Path(_RUN_DIR.value or f"runs/{_PRESET.value}")

@@ -9,7 +9,7 @@ strokes as vector paths.
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from spiral_jax.pictures import programs_to_svg, save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
@@ -28,6 +28,7 @@ _SCALE = flags.DEFINE_integer(
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     try:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 
 KEEP = 3
@@ -20,7 +21,11 @@ class Checkpointer:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP, enable_async_checkpointing=False, create=True
         )
-        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
+        self._manager = ocp.CheckpointManager(
+            Path(folder).absolute(),
+            options=options,
+            item_handlers=ocp.StandardCheckpointHandler(),
+        )
 
     def latest(self) -> int | None:
         """Returns the number of updates behind the newest checkpoint, or None."""
@@ -48,15 +53,33 @@ class Checkpointer:
             raise FileNotFoundError(
                 f"No checkpoint in {self._manager.directory}; train first."
             )
-        try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(like))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"Checkpoint {step} in {self._manager.directory} does not fit this "
-                "run's settings (were they changed?); use another run folder, or "
-                f"--noresume to begin anew. {error}"
-            ) from error
+        if like is not None:
+            # Asked before orbax tries: a restore that fails half-way leaves its reads
+            # running on an event loop that is closed already.
+            saved, wanted = _shapes(self._manager.item_metadata(step)), _shapes(like)
+            if differing := sorted(
+                name
+                for name in saved.keys() | wanted.keys()
+                if saved.get(name) != wanted.get(name)
+            ):
+                name = differing[0]
+                raise ValueError(
+                    f"Checkpoint {step} in {self._manager.directory} does not fit this "
+                    f"run's settings (were they changed?): {name} has the shape "
+                    f"{saved.get(name)}, expected {wanted.get(name)}, the first of "
+                    f"{len(differing)} differences. Use another run folder."
+                )
+        return self._manager.restore(step, args=ocp.args.StandardRestore(like))
 
     def close(self) -> None:
         """Releases orbax's threads."""
         self._manager.close()
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Returns every array's shape by its path; named tuples count as dictionaries."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        if hasattr(leaf, "shape")
+    }

@@ -1,5 +1,6 @@
 """Assembles the parts of a run from its configuration."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,7 +210,7 @@ def load_agent(run_dir: str | Path) -> tuple[System, Any, int]:
             "python -m experiments.launch."
         )
     config = Config.from_dict(json.loads(path.read_text()))
-    checkpointer = Checkpointer(Path(run_dir) / "checkpoints")
-    state = checkpointer.restore()["learner"]
-    checkpointer.close()
+    folder = Path(run_dir) / "checkpoints"
+    with contextlib.closing(Checkpointer(folder)) as checkpointer:
+        state = checkpointer.restore()["learner"]
     return make_system(config), state["policy"]["params"], int(state["num_updates"])

@@ -38,20 +38,20 @@ def train(config: Config, run_dir: str | Path) -> Table | None:
       NotFiniteError: a metric became NaN; the last good checkpoint is named.
       BaseException: whatever an actor died of.
     """
-    run = _Run(config, Path(run_dir))
-    try:
-        return run.train()
-    finally:
-        run.close()
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer:
+        run = _Run(config, run_dir, checkpointer)
+        with contextlib.closing(run):
+            return run.train()
 
 
 class _Run:
     """Everything of a run that has a lifetime."""
 
-    def __init__(self, config: Config, run_dir: Path):
-        run_dir.mkdir(parents=True, exist_ok=True)
+    def __init__(self, config: Config, run_dir: Path, checkpointer: Checkpointer):
         self._config, self._dir = config, run_dir
-        self._checkpointer = Checkpointer(run_dir / "checkpoints")
+        self._checkpointer = checkpointer
         resumed = self._checkpointer.latest() is not None
         if resumed and not config.resume:
             raise ValueError(
@@ -189,7 +189,6 @@ class _Run:
     def close(self) -> None:
         self._progress.close()
         self._metrics.close()
-        self._checkpointer.close()
 
 
 @contextlib.contextmanager

@@ -172,7 +172,6 @@ def test_nan_names_update_metric_and_checkpoint(tiny_config, tmp_path):
     assert int(final_state(tmp_path)["learner"]["num_updates"]) == 10
 
 
-@pytest.mark.slow  # failed in the last run on two cores: an open defect
 def test_resuming_with_other_networks_or_against_noresume_is_refused(
     tiny_config, tmp_path
 ):
@@ -190,7 +189,6 @@ def wait_for(condition, seconds=60):
         time.sleep(0.05)
 
 
-@pytest.mark.slow  # hung on two cores, passes on one: an open defect
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_signals_lose_nothing(tiny_config, tmp_path, number):
     config = dataclasses.replace(

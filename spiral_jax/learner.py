@@ -91,8 +91,20 @@ def make_critic_update(loss: Callable, learning_rate: float, seed: int) -> Updat
     return Update(_initialiser(optimiser), jax.jit(apply))
 
 
+@jax.jit
+def _towards(average: Any, params: Any, weight: chex.Array) -> Any:
+    return optax.incremental_update(params, average, weight)
+
+
 class Learner:
-    """Alternates critic and policy updates, and publishes the policy's parameters."""
+    """Alternates critic and policy updates, and publishes the policy's parameters.
+
+    Attributes:
+      policy, critic: the two learners' states.
+      average: exponential moving average of the policy's parameters.
+      num_updates: policy updates so far.
+      num_draws: batches of real, and of replayed, pictures drawn so far.
+    """
 
     def __init__(
         self,
@@ -105,6 +117,7 @@ class Learner:
         replay: Replay,
         store: ParameterStore,
         critic_steps: int,
+        average_updates: int,
     ):
         """Starts both learners from the given parameters.
 
@@ -115,6 +128,7 @@ class Learner:
           replay: rendered ones.
           store: where actors read the policy's parameters.
           critic_steps: critic updates per policy update.
+          average_updates: time constant of `average`.
         """
         self._policy_update = policy_update
         self._critic_update = critic_update
@@ -124,6 +138,10 @@ class Learner:
         self._replay = replay
         self._store = store
         self._critic_steps = critic_steps
+        self._average_updates = average_updates
+        # Policy and critic chase each other in circles; the average of the policies on
+        # the way draws better than most of them, and is what evaluation looks at.
+        self.average = policy_params
         self.num_updates = 0
         self.num_draws = 0
         self._store.publish(0, self.policy.params)
@@ -147,6 +165,9 @@ class Learner:
         metrics = self.update_policy(item.trajectory)
         lag = self.num_updates - item.version
         self.num_updates += 1
+        # The plain mean at first, so that the initial parameters do not linger.
+        weight = 1.0 / min(self.num_updates, self._average_updates)
+        self.average = _towards(self.average, self.policy.params, weight)
         self._store.publish(self.num_updates, self.policy.params)
         return {**metrics, **critic_metrics, "actor/policy_lag": np.float32(lag)}
 
@@ -169,6 +190,7 @@ class Learner:
         """Returns everything that a checkpoint must hold, as a tree of arrays."""
         return {
             "policy": self.policy,
+            "average": self.average,
             "critic": self.critic,
             "replay": self._replay.state(),
             "num_updates": np.asarray(self.num_updates),
@@ -178,6 +200,7 @@ class Learner:
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what `state` returned, and publishes its parameters."""
         self.policy, self.critic = state["policy"], state["critic"]
+        self.average = state["average"]
         self._replay.restore(state["replay"])
         self.num_updates = int(state["num_updates"])
         self.num_draws = int(state["num_draws"])

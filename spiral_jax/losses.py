@@ -25,7 +25,10 @@ def command_log_prob_and_entropy(
     """Sums over the components that the command uses.
 
     A component without an effect (the control point of a pen move) gets neither credit
-    nor an entropy bonus.
+    nor an entropy bonus. Whether it has one was sampled, so the entropy's gradient has
+    two parts: that of the component's own distribution, and that of the choice that
+    brought it into play, by the likelihood ratio `p / stop_gradient(p) = 1`. Without the
+    second part a policy forgets that painting leaves more open than moving the pen does.
 
     Args:
       language: says which components a command uses.
@@ -36,7 +39,13 @@ def command_log_prob_and_entropy(
     """
     mask = language.mask(output.actions)
     log_prob = sum(output.log_probs[k] * mask[k] for k in language.names)
-    entropy = sum(output.entropies[k] * mask[k] for k in language.names)
+    entropy = jnp.zeros_like(log_prob)
+    for component in language.components:
+        part = output.entropies[component.name] * mask[component.name]
+        if component.used_when is not None:
+            choice = output.log_probs[component.used_when[0]]
+            part *= jnp.exp(choice - jax.lax.stop_gradient(choice))
+        entropy += part
     return log_prob, entropy
 
 
@@ -75,6 +84,22 @@ def monte_carlo(
     return errors, errors
 
 
+def standardise_rewards(rewards: chex.Array) -> chex.Array:
+    """Centres rewards over the batch and scales returns to unit variance.
+
+    All episodes are in step, so each time step's mean over the batch is a baseline. It
+    takes out what a critic is free to change at any moment, its constant and its score of
+    unfinished pictures, before the value network has to follow; and a critic's scores
+    have no natural scale.
+
+    Args:
+      rewards: `[T, B]` float32.
+    """
+    rewards -= jnp.mean(rewards, axis=1, keepdims=True)
+    returns = jnp.cumsum(rewards[::-1], axis=0)
+    return rewards / (jnp.std(returns) + EPSILON)
+
+
 def make_policy_loss(
     policy: Policy,
     language: CommandLanguage,
@@ -96,8 +121,8 @@ def make_policy_loss(
       algorithm: "vtrace" or "a2c".
       discount: gamma.
       entropy_cost, value_cost: weights of the two other terms.
-      normalise_advantages: subtract each time step's mean over the batch and divide by
-        the batch's standard deviation (a critic's scores have no natural scale).
+      normalise_advantages: standardise the rewards; then, over the batch, subtract each
+        time step's mean advantage and divide by their standard deviation.
     """
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
@@ -105,6 +130,9 @@ def make_policy_loss(
         log_prob, entropy = command_log_prob_and_entropy(language, output)
         discounts = discount * trajectory.discounts
         log_rho = log_prob - trajectory.behaviour_log_prob
+        total_reward = jnp.mean(jnp.sum(rewards, axis=0))
+        if normalise_advantages:
+            rewards = standardise_rewards(rewards)
         if algorithm == "vtrace":
             errors, advantages = vtrace(
                 output.value, rewards, discounts, jnp.exp(log_rho)
@@ -113,8 +141,6 @@ def make_policy_loss(
             errors, advantages = monte_carlo(output.value, rewards, discounts)
         scale = jnp.std(advantages)
         if normalise_advantages:
-            # All episodes are in step, so the batch itself is a baseline for each time
-            # step: it follows the critic's drift at once, the value network does not.
             advantages -= jnp.mean(advantages, axis=1, keepdims=True)
             advantages /= jnp.std(advantages) + EPSILON
         per_episode = lambda x: jnp.mean(jnp.sum(x, axis=0))
@@ -133,7 +159,7 @@ def make_policy_loss(
             "policy/entropy": entropy / rewards.shape[0],
             "policy/advantage_std": scale,
             "policy/explained_variance": explained,
-            "policy/return": per_episode(rewards),
+            "policy/return": total_reward,
             "policy/off_policy_kl": -jnp.mean(log_rho),
         }
 

@@ -67,7 +67,8 @@ def make_system(config: Config) -> System:
     """Builds the networks that a configuration asks for."""
     environment = Painting(batch_size=1, **config.painting())
     canvas_shape = environment.observation_spec()["canvas"].shape[1:]
-    policy = make_policy(environment.language, canvas_shape, config.policy)
+    background = BACKGROUNDS[config.background]
+    policy = make_policy(environment.language, canvas_shape, config.policy, background)
     return System(
         config=config,
         language=environment.language,
@@ -131,6 +132,7 @@ def make_learner(system: System, images: np.ndarray, store: ParameterStore) -> L
         replay=Replay(config.replay_batches, picture_shape, system.seed("replay")),
         store=store,
         critic_steps=config.critic_steps,
+        average_updates=config.average_updates,
     )
 
 
@@ -197,7 +199,7 @@ def load_agent(run_dir: str | Path) -> tuple[System, Any, int]:
       run_dir: folder of a run.
 
     Returns:
-      The system, the policy's parameters, and the number of updates behind them.
+      The system, the policy's averaged parameters, and the number of updates behind them.
 
     Raises:
       FileNotFoundError: the folder holds no run, or no checkpoint yet.
@@ -213,4 +215,4 @@ def load_agent(run_dir: str | Path) -> tuple[System, Any, int]:
     folder = Path(run_dir) / "checkpoints"
     with contextlib.closing(Checkpointer(folder)) as checkpointer:
         state = checkpointer.restore()["learner"]
-    return make_system(config), state["policy"]["params"], int(state["num_updates"])
+    return make_system(config), state["average"], int(state["num_updates"])

@@ -169,7 +169,7 @@ class _Run:
     def _evaluate(self) -> None:
         """Writes the Fréchet distance and a sheet of samples."""
         distance, drawings = self._evaluator.distance(
-            self._learner.policy.params, lambda: self._queue.stopped
+            self._learner.average, lambda: self._queue.stopped
         )
         updates = self._learner.num_updates
         self._metrics.write(updates, self._frames, {"frechet/distance": distance})
@@ -184,7 +184,7 @@ class _Run:
     def _finish(self) -> Table:
         self._save()
         self._evaluate()
-        return self._evaluator.table(self._learner.policy.params)
+        return self._evaluator.table(self._learner.average)
 
     def close(self) -> None:
         self._progress.close()

@@ -3,7 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spiral_jax.losses import gradient_penalty, make_critic_loss, monte_carlo, vtrace
+from spiral_jax.losses import (
+    gradient_penalty,
+    make_critic_loss,
+    monte_carlo,
+    standardise_rewards,
+    vtrace,
+)
 from spiral_jax.networks import Discriminator
 from spiral_jax.rewards import make_rewards, stroke_starts
 from spiral_jax.types import Trajectory
@@ -76,6 +82,18 @@ def test_vtrace_on_policy_is_a2c():
     a2c = monte_carlo(VALUES, REWARDS, DISCOUNTS)
     for ours, theirs in zip(on_policy, a2c):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_standardised_rewards_are_free_of_the_critics_constants(rng):
+    rewards = rng.normal(size=[5, 8]).astype(np.float32)
+    drifted = 7.0 * rewards + rng.normal(size=[5, 1]).astype(np.float32)
+    found = standardise_rewards(jnp.asarray(rewards))
+    np.testing.assert_allclose(
+        standardise_rewards(jnp.asarray(drifted)), found, rtol=1e-3, atol=1e-4
+    )
+    returns = np.cumsum(found[::-1], axis=0)
+    np.testing.assert_allclose(returns.mean(axis=1), 0.0, atol=1e-5)
+    assert returns.std() == pytest.approx(1.0, rel=1e-3)
 
 
 def linear_critic() -> Discriminator:

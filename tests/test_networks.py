@@ -46,14 +46,14 @@ def test_paper_policy_has_the_released_agents_parameters():
     expected = torso + condition + lstm + heads + updates + linear(256, 1)
 
     language = painting_language(32, 6, use_pressure=True, use_color=True)
-    policy = make_policy(language, (64, 64, 3), "paper")
+    policy = make_policy(language, (64, 64, 3), "paper", 1.0)
     assert count(jax.eval_shape(policy.init, jax.random.key(0))) == expected
 
 
 @pytest.mark.parametrize("preset", ["small", "paper"])
 def test_sampled_and_replayed_log_probs_are_equal(preset, rng):
     language = painting_language(8, 2, use_pressure=True, use_color=False)
-    policy = make_policy(language, (16, 16, 1), preset)
+    policy = make_policy(language, (16, 16, 1), preset, 1.0)
     params = policy.init(jax.random.key(0))
     state = policy.initial_state(jax.random.key(1), 3)
     noise = state.noise
@@ -90,7 +90,7 @@ def test_sampled_and_replayed_log_probs_are_equal(preset, rng):
 
 def test_later_components_depend_on_earlier_ones(rng):
     language = painting_language(8, 2, use_pressure=False, use_color=False)
-    policy = make_policy(language, (16, 16, 1), "small")
+    policy = make_policy(language, (16, 16, 1), "small", 1.0)
     params = policy.init(jax.random.key(0))
 
     def score(actions):
@@ -117,6 +117,34 @@ def test_unused_components_count_for_nothing(rng):
     log_prob, entropy = command_log_prob_and_entropy(language, output)
     assert log_prob.tolist() == [-2, -4]
     assert entropy.tolist() == [2, 4]
+
+
+def test_entropy_has_the_joint_distributions_gradient():
+    """Over both flags: E[H(flag) + used H(rest)] and its gradient, by enumeration."""
+    language = painting_language(8, 2, use_pressure=False, use_color=False)
+    rest = {"end": 1.5, "control": 2.0, "size": 0.3}
+
+    def estimate(logit, flag):
+        """What the loss sees when `flag` was sampled."""
+        log_p = jax.nn.log_softmax(jnp.stack([0.0, logit]))
+        actions = {k: jnp.full([1], flag) for k in language.names}
+        log_probs = {k: jnp.full([1], log_p[flag]) for k in language.names}
+        entropies = {k: jnp.full([1], v) for k, v in rest.items()}
+        entropies["flag"] = -jnp.sum(jnp.exp(log_p) * log_p)[None]
+        output = PolicyOutput(actions, log_probs, entropies, None)
+        return command_log_prob_and_entropy(language, output)[1][0]
+
+    def exact(logit):
+        p = jax.nn.sigmoid(logit)
+        flag = -p * jnp.log(p) - (1 - p) * jnp.log(1 - p)
+        return flag + rest["end"] + p * (rest["control"] + rest["size"])
+
+    logit = 0.7
+    p = [1 - jax.nn.sigmoid(logit), jax.nn.sigmoid(logit)]
+    value = sum(p[f] * estimate(logit, f) for f in (0, 1))
+    gradient = sum(p[f] * jax.grad(estimate)(logit, f) for f in (0, 1))
+    assert float(value) == pytest.approx(float(exact(logit)), rel=1e-5)
+    assert float(gradient) == pytest.approx(float(jax.grad(exact)(logit)), rel=1e-4)
 
 
 def test_downsample_is_a_strided_convolution(rng):
@@ -150,6 +178,6 @@ def test_discriminator_scores_pictures_alone_or_in_pairs(rng):
 def test_presets_and_grids_that_do_not_exist_are_refused():
     language = painting_language(12, 2, use_pressure=False, use_color=False)
     with pytest.raises(ValueError, match="policy='large'"):
-        make_policy(language, (16, 16, 1), "large")
+        make_policy(language, (16, 16, 1), "large", 1.0)
     with pytest.raises(ValueError, match="grid_width=12"):
-        make_policy(language, (16, 16, 1), "paper").init(jax.random.key(0))
+        make_policy(language, (16, 16, 1), "paper", 1.0).init(jax.random.key(0))

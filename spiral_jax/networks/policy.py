@@ -32,6 +32,9 @@ class PolicyPreset:
       condition: the MLPs of the previous command and of the noise (before the last
         linear map to `torso[0]` channels).
       core: size of the LSTM and of the linear map before it.
+      core_activation: whether a ReLU follows that linear map.
+      from_blank: whether the canvas is seen as its difference from a blank one.
+      update: hidden layers of the decoder's autoregressive updates.
       convolutional_heads: whether locations are decoded by upsampling.
     """
 
@@ -40,12 +43,37 @@ class PolicyPreset:
     residual_blocks: int
     condition: tuple[int, ...]
     core: int
+    core_activation: bool
+    from_blank: bool
+    update: tuple[int, ...]
     convolutional_heads: bool
 
 
 PRESETS = {
-    "paper": PolicyPreset(1, (32, 32, 32, 32), 8, (64, 32), 256, True),
-    "small": PolicyPreset(2, (16, 32, 32), 0, (64, 32), 128, False),
+    "paper": PolicyPreset(
+        first_stride=1,
+        torso=(32, 32, 32, 32),
+        residual_blocks=8,
+        condition=(64, 32),
+        core=256,
+        core_activation=False,
+        from_blank=False,
+        update=(16, 32),
+        convolutional_heads=True,
+    ),
+    # Without the ReLU and the difference, both ours, it learns half as fast: on mostly
+    # blank canvases the blank drowns the strokes.
+    "small": PolicyPreset(
+        first_stride=2,
+        torso=(16, 32, 32),
+        residual_blocks=0,
+        condition=(64, 32),
+        core=128,
+        core_activation=True,
+        from_blank=True,
+        update=(64, 64),
+        convolutional_heads=False,
+    ),
 }
 
 
@@ -71,12 +99,17 @@ class Policy(NamedTuple):
 class _Network(hk.Module):
     """Torso, core, value and decoder; the torso and the decoder know no time."""
 
-    def __init__(self, language: CommandLanguage, preset: PolicyPreset):
+    def __init__(
+        self, language: CommandLanguage, preset: PolicyPreset, background: float
+    ):
         super().__init__(name="policy")
+        self._blank = background if preset.from_blank else 0.0
         self._language = language
         self._preset = preset
         self.core = hk.LSTM(preset.core)
-        self._decoder = Decoder(language, preset.core, preset.convolutional_heads)
+        self._decoder = Decoder(
+            language, preset.core, preset.update, preset.convolutional_heads
+        )
         self._value = hk.Linear(1, name="value")
 
     def torso(
@@ -89,7 +122,7 @@ class _Network(hk.Module):
             jnp.linspace(-1.0, 1.0, h), jnp.linspace(-1.0, 1.0, w), indexing="ij"
         )
         grids = jnp.broadcast_to(jnp.stack([x, y], axis=-1), (n, h, w, 2))
-        x = jnp.concatenate([canvas, grids], axis=-1)
+        x = jnp.concatenate([canvas - self._blank, grids], axis=-1)
         if preset.first_stride == 1:
             x = hk.Conv2D(preset.torso[0], 5)(x)
         else:
@@ -101,7 +134,8 @@ class _Network(hk.Module):
         if preset.residual_blocks:
             x = hk.Conv2D(preset.torso[-1], 3)(x)
             x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
-        return hk.Linear(preset.core)(hk.Flatten()(x))
+        x = hk.Linear(preset.core)(hk.Flatten()(x))
+        return jax.nn.relu(x) if preset.core_activation else x
 
     def _condition(
         self, previous: Actions, mask: Actions, noise: chex.Array
@@ -125,7 +159,10 @@ class _Network(hk.Module):
 
 
 def make_policy(
-    language: CommandLanguage, canvas_shape: tuple[int, int, int], preset: str
+    language: CommandLanguage,
+    canvas_shape: tuple[int, int, int],
+    preset: str,
+    background: float,
 ) -> Policy:
     """Builds the policy's pure functions.
 
@@ -133,6 +170,7 @@ def make_policy(
       language: the commands it writes.
       canvas_shape: (H, W, C) of the canvas it sees.
       preset: "paper" or "small".
+      background: value of a blank canvas.
 
     Raises:
       ValueError: unknown preset.
@@ -142,7 +180,7 @@ def make_policy(
     sizes = PRESETS[preset]
 
     def build():
-        network = _Network(language, sizes)
+        network = _Network(language, sizes, background)
 
         def step(observation, state: AgentState):
             key, sample_key = jax.random.split(state.key)

@@ -41,6 +41,8 @@ def run(module, *flags):
     [
         (["--preset=mnist_smal"], "Did you mean 'mnist_small'"),
         (["--batch_size=0"], "batch_size=0: expected at least 1"),
+        (["--brush=oil"], "brush='oil': expected one of"),
+        (["--brush=/nowhere/oil.myb"], "brush='/nowhere/oil.myb'"),
         (["--reward=l3"], "reward='l3': expected one of"),
         (["--canvas_width=48"], "power of two"),
         (["--brush_sizes=2,x"], "expected radii in px"),
@@ -118,3 +120,9 @@ def test_pictures(tmp_path):
     assert 'd="M 8 8 Q 56 0 56 56"' in svg
     assert 'stroke="rgb(0,0,0)"' in svg
     assert 'stroke-width="8"' in svg
+    quirk = Program(program.actions, {**settings, "compat": "deepmind", "brush": "x.myb"})
+    actions["end"] = [8, 63]  # a move to (1, 0)
+    quirk = dataclasses.replace(
+        quirk, actions={k: np.array(v) for k, v in actions.items()}
+    )
+    assert 'd="M 8 8 Q 56 0 56 56"' in program_to_svg(quirk, canvas_width=64)

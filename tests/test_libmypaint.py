@@ -1,10 +1,12 @@
 """Our brushes beside the real library, live; skipped where it is not installed."""
 
 import ctypes
+import shutil
 
 import numpy as np
 import pytest
 
+from experiments import render_speed
 from spiral_jax.environments import Painting
 from spiral_jax.renderers import libmypaint
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES, load_brush
@@ -53,6 +55,20 @@ def test_every_pixel_of_every_step_is_the_librarys(brush, changes, rng):
             assert (difference > 0.02).mean() < 2e-3
         inked.append(np.abs(b - canvases[0]).mean())
     assert min(inked) > 0.02
+
+
+@needed
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+@pytest.mark.parametrize("brush", SHIPPED_BRUSHES)
+def test_the_benchmarks_c_loop_paints_what_the_library_does(brush):
+    settings = dict(batch_size=render_speed.BATCH_SIZE, canvas_width=70)
+    loop = render_speed.CompiledLoop(brush, **settings)
+    renderer = libmypaint.LibmypaintRenderer(brush, **settings)
+    loop.reset(), renderer.reset()
+    for stroke in render_speed.random_strokes(70, None, 3):
+        a, b = loop.step(stroke), renderer.step(stroke)
+        assert np.abs(a - b).mean() < 1e-4
+    assert (a < 0.9).any(axis=(1, 2, 3)).all()
 
 
 @needed

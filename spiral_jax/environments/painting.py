@@ -9,7 +9,7 @@ import numpy as np
 from dm_env import specs
 
 from spiral_jax.environments.pens import BACKGROUNDS, COMPATS, REFERENCE_WIDTH, Pens
-from spiral_jax.programs import CommandLanguage, Program, painting_language
+from spiral_jax.programs import CommandLanguage, painting_language
 from spiral_jax.renderers import SoftRenderer
 from spiral_jax.renderers.libmypaint import LibmypaintRenderer
 from spiral_jax.renderers.mypaint import (
@@ -297,40 +297,6 @@ def find_brush(brush: str | Path | Brush) -> Brush | None:
         return load_brush(brush)
     except BrushFileError as error:
         raise ValueError(f"brush={name!r}: {error}.") from error
-
-
-def rerender(
-    program: Program,
-    width: int | None = None,
-    brush: str | Path | Brush | None = None,
-) -> np.ndarray:
-    """Runs a program on one blank canvas, of any width and with any brush.
-
-    Args:
-      program: what to draw.
-      width: W in px; None takes the program's own. Locations and brush sizes scale with
-        it, so that a drawing of 64 px becomes a crisp one of 512 px.
-      brush: as in `Painting`; None takes the program's own. A program that was drawn with
-        a `Brush` of no file or other name needs it here.
-
-    Returns:
-      `[T+1, W, W, C]` float32 in 0..1: the canvas before the first and after every
-      command.
-
-    Raises:
-      ValueError, TypeError: the program, the width or the brush is not valid.
-    """
-    settings = dict(program.settings)
-    if width is not None:
-        settings["canvas_width"] = width
-    if brush is not None:
-        settings["brush"] = brush
-    environment = Painting(batch_size=1, episode_length=len(program) + 1, **settings)
-    canvases = [environment.reset().observation["canvas"][0]]
-    for t in range(len(program)):
-        actions = {name: values[t : t + 1] for name, values in program.actions.items()}
-        canvases.append(environment.step(actions).observation["canvas"][0])
-    return np.stack(canvases)
 
 
 def _name_of(brush: str | Path | Brush) -> str:

@@ -138,10 +138,10 @@ class LibmypaintRenderer:
                 f"brush={str(brush)!r}: libmypaint cannot read this file; expected JSON "
                 "of brush version 3: copy it again, or save it in MyPaint 1.2 or later."
             )
-        self._setting = {
-            name: self._library.mypaint_brush_setting_from_cname(name.encode())
-            for name in ("radius_logarithmic", "color_h", "color_s", "color_v")
-        }
+        self._settings = [
+            self._library.mypaint_brush_setting_from_cname(name)
+            for name in (b"radius_logarithmic", b"color_h", b"color_s", b"color_v")
+        ]
         self._pen_up = np.ones(batch_size, bool)
         self._blank()
 
@@ -188,15 +188,8 @@ class LibmypaintRenderer:
 
     def _ink(self, row: int, radius: float, color: np.ndarray) -> None:
         """Sets what a stroke may choose of its brush."""
-        rgb = color if len(color) == 3 else np.repeat(color, 3)
-        hue, saturation, value = colorsys.rgb_to_hsv(*rgb.tolist())
-        for name, number in (
-            ("radius_logarithmic", np.log(radius)),
-            *(("color_h", hue), ("color_s", saturation), ("color_v", value)),
-        ):
-            self._library.mypaint_brush_set_base_value(
-                self._brushes[row], self._setting[name], number
-            )
+        for setting, value in zip(self._settings, ink_values(radius, color)):
+            self._library.mypaint_brush_set_base_value(self._brushes[row], setting, value)
 
     def _move(self, row: int, end: np.ndarray) -> None:
         self._library.mypaint_brush_reset(self._brushes[row])
@@ -240,6 +233,12 @@ class LibmypaintRenderer:
         shape = (_TILE_WIDTH, _TILE_WIDTH, 4)
         work(np.ctypeslib.as_array(request.buffer, shape))
         self._library.mypaint_tiled_surface_tile_request_end(*arguments)
+
+
+def ink_values(radius: float, color: np.ndarray) -> tuple[float, ...]:
+    """Returns the base values log-radius, hue, saturation, value of an ink `[C]`."""
+    rgb = color if len(color) == 3 else np.repeat(color, 3)
+    return float(np.log(radius)), *colorsys.rgb_to_hsv(*rgb.tolist())
 
 
 def _copy_tile(place: np.ndarray, pixels: np.ndarray) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from spiral_jax.environments import Painting
 from spiral_jax.environments.pens import Pens
 from spiral_jax.renderers import SoftRenderer
-from spiral_jax.renderers.libmypaint import LibmypaintRenderer, ink_values
+from spiral_jax.renderers.libmypaint import LibmypaintRenderer, ink_values, load_library
 from spiral_jax.renderers.mypaint import (
     SHIPPED_BRUSHES,
     MyPaintRenderer,
@@ -86,12 +86,11 @@ def makers(brush: str, width: int, smallest_radius: float) -> dict[str, Callable
     ours = lambda backend: (
         lambda: MyPaintRenderer(brush, version="1.6", backend=backend, **settings)
     )
-    peer = CompiledLoop if shutil.which("cc") else LibmypaintRenderer
-    found = {
-        "libmypaint": lambda: peer(brush, **settings),
-        **{backend: ours(backend) for backend in available_backends()},
-        "soft": lambda: SoftRenderer(BATCH_SIZE, width, 3, 1.0, smallest_radius),
-    }
+    found = {"ctypes": lambda: LibmypaintRenderer(brush, **settings)}
+    if shutil.which("cc"):
+        found = {"C loop": lambda: CompiledLoop(brush, **settings), **found}
+    found |= {backend: ours(backend) for backend in available_backends()}
+    found["soft"] = lambda: SoftRenderer(BATCH_SIZE, width, 3, 1.0, smallest_radius)
     return found
 
 
@@ -133,13 +132,17 @@ def benchmark_render() -> None:
     if os.environ.get("OMP_NUM_THREADS") != "1":
         # numpy's matrix products (soft) and libmypaint count their threads once.
         os.execve(sys.executable, sys.orig_argv, {**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        load_library()
+    except ValueError as error:
+        raise SystemExit(f"benchmark: {error}") from error
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
-    loop = "the C loop" if shutil.which("cc") else "ctypes: no C compiler here"
     print(
-        f"Batch {BATCH_SIZE}, random commands that all paint, the canvases fetched; "
-        f"libmypaint 1.6.0 by {loop},\nours with its 1.6 rule. Medians of {ROUNDS} "
-        f"rounds in turn.\n\nOne core, strokes per second of CPU time:"
+        f"Batch {BATCH_SIZE}, random commands that all paint, canvases fetched; medians "
+        f"of {ROUNDS} rounds in turn.\nC loop, ctypes: the system's libmypaint (without "
+        "a C compiler, ctypes only); numpy, numba: ours, 1.6 rule.\nIn brackets: times "
+        "as fast as the first.\n\nOne core, strokes per second of CPU time:"
     )
     for brush in SHIPPED_BRUSHES:
         for width, size in [(64, None), *((64, i) for i in range(6)), (256, None)]:
@@ -153,9 +156,9 @@ def benchmark_render() -> None:
 def _print_row(brush: str, width: int, size: int | None, found: dict) -> None:
     sizes = Painting().settings["brush_sizes"]
     radius = "any size" if size is None else f"{sizes[size]:g} px"
-    peer = np.array(found["libmypaint"])
+    first = np.array(next(iter(found.values())))
     cells = [
-        f"{name} {np.median(rate):7,.0f} (x{np.median(rate / peer):5.2f})"
+        f"{name} {np.median(rate):6,.0f} ({np.median(rate / first):.2f})"
         for name, rate in found.items()
     ]
     print(f"{brush:18s} {width:4d} px {radius:>9s}: {'  '.join(cells)}", flush=True)

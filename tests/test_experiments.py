@@ -87,6 +87,14 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     )
     assert [len(p) for p in programs] == [3] * 5
     assert (tmp_path / "drawings.svg").read_text().startswith("<svg")
+    again = ["--num=4", "--width=100", "--scale=1", f"--out={tmp_path / 'again'}"]
+    result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=classic/pen")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "again" / "samples.png") as image:
+        assert image.size == (2 * 102 + 2, 2 * 102 + 2)
+    result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=oil")
+    assert result.returncode != 0
+    assert "sample: brush='oil': expected one of" in result.stderr
     result = run("evaluate", f"--run_dir={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert "(1.000 of untrained)" not in result.stdout

@@ -76,11 +76,35 @@ def final_errors(name, final, renderer="auto", **settings) -> tuple[float, float
     return errors(canvases[:, -1], array(f"{name}/final_{final}"))
 
 
+def noise_statistics(n: int = 256) -> tuple[float, float]:
+    """Our own noise against the moments of 256 of libmypaint's renders of a stroke.
+
+    Returns:
+      The root mean square, over the pixels that vary, of the difference of the means in
+      standard errors (1 for one law), and the ratio of the standard deviations.
+    """
+    squares, ours, theirs = [], 0.0, 0.0
+    for k, program in enumerate(array("dry_brush/stat_actions")):
+        batch = np.repeat(program[None], n, 0)
+        canvas = render("classic/dry_brush", batch, seed=k)[:, -1, ..., 0]
+        mean, std = (
+            array(f"dry_brush/stat_{what}")[k].astype(float) for what in ("mean", "std")
+        )
+        varies = std > 0.01
+        error = np.sqrt((canvas.std(0) ** 2 + std**2)[varies] / n)
+        squares.append((((canvas.mean(0) - mean)[varies] / error) ** 2).mean())
+        ours += canvas.std(0)[varies].sum()
+        theirs += std[varies].sum()
+    return float(np.sqrt(np.mean(squares))), float(ours / theirs)
+
+
 def main() -> None:
     print(f"{'brush':14s} {'renders':10s} {'MAE':>9s} {'off by > 0.1':>13s}")
     for name, final, settings in FINALS:
         mae, share = final_errors(name, final, **settings)
         print(f"{name:14s} {final:10s} {mae:9.1e} {share:13.1e}")
+    score, ratio = noise_statistics()
+    print(f"own noise, 256 renders: rms z {score:.3f}, ratio of deviations {ratio:.3f}")
 
 
 if __name__ == "__main__":

@@ -39,21 +39,9 @@ def test_canvas_after_every_command_is_libmypaints(brush):
 
 @golden.needed
 def test_own_noise_has_libmypaints_statistics():
-    squares, ours, theirs, n = [], 0.0, 0.0, 256
-    for k, actions in enumerate(golden.array("dry_brush/stat_actions")):
-        batch = np.repeat(actions[None], n, 0)
-        canvas = golden.render("classic/dry_brush", batch, seed=k)[:, -1, ..., 0]
-        mean, std = (
-            golden.array(f"dry_brush/stat_{what}")[k].astype(float)
-            for what in ("mean", "std")
-        )
-        varies = std > 0.01
-        error = np.sqrt((canvas.std(0) ** 2 + std**2)[varies] / n)
-        squares.append((((canvas.mean(0) - mean)[varies] / error) ** 2).mean())
-        ours += canvas.std(0)[varies].sum()
-        theirs += std[varies].sum()
-    assert np.sqrt(np.mean(squares)) <= 1.10
-    assert 0.98 <= ours / theirs <= 1.02
+    score, ratio = golden.noise_statistics()
+    assert score <= 1.10
+    assert 0.98 <= ratio <= 1.02
 
 
 SIZES = np.array([1, 2, 4, 8, 12, 24], np.float32)

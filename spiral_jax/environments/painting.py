@@ -92,8 +92,8 @@ class Painting(dm_env.Environment):
           renderer: what executes strokes: "numpy"; "numba", the same compiled; "auto",
             the faster one that is installed; or "libmypaint", the library itself if
             this system has it. It is 1.6, with its own noise, so it wants
-            `mypaint_version="1.6"` and `noise="libmypaint"`. Pictures do not depend on
-            it (the library's by at most its rounding), so `settings` leave it out.
+            `mypaint_version="1.6"` and `noise="libmypaint"`. Their pictures of a program
+            differ by far less than 1/255 in the mean, so `settings` leave it out.
 
         Raises:
           ValueError: names the argument, its value and what was expected.

@@ -1,10 +1,13 @@
 r"""Measures the parts of a run on this machine, and names the bottleneck.
 
   python -m experiments.benchmark system --preset=mnist_small
+  python -m experiments.benchmark render
   python -m experiments.benchmark convolution
 
 `system` times each part alone, then all of them together with one actor thread, waits at
-the queue included. `convolution` compares two ways to write a strided convolution. All
+the queue included. `render` compares renderers with libmypaint (if this system has it,
+see spiral_jax/renderers/libmypaint.py), pinned to one core and in two threads: strokes/s
+per brush and size. `convolution` compares two ways to write a strided convolution. All
 figures of a call come from one run; on a shared machine only ratios mean something.
 """
 
@@ -17,6 +20,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
+from experiments.render_speed import benchmark_render
 from spiral_jax.config import PRESETS, preset
 from spiral_jax.losses import gradient_penalty
 from spiral_jax.networks.layers import Downsample
@@ -117,7 +121,11 @@ def benchmark_convolution() -> None:
     print(f"ratio {times['hk.Conv2D'] / times['Downsample']:.1f}")
 
 
-BENCHMARKS = {"system": benchmark_system, "convolution": benchmark_convolution}
+BENCHMARKS = {
+    "system": benchmark_system,
+    "render": benchmark_render,
+    "convolution": benchmark_convolution,
+}
 
 
 def main(argv: list[str]) -> None:

@@ -4,13 +4,18 @@ r"""Draws with a trained agent.
 
 Writes into the run folder (or --out): samples.png, a sheet of finished drawings;
 drawing.gif, the strokes one by one; programs.json, the commands; drawings.svg, the
-strokes as vector paths.
+strokes as vector paths. --width and --brush draw the sheet's programs again, crisper or
+with another brush:
+
+  python -m experiments.sample --run_dir=runs/mnist_pen --width=512 --num=16 --scale=1
 """
 
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags, logging
 
+from spiral_jax.environments import rerender
 from spiral_jax.pictures import programs_to_svg, save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.system import load_agent, programs_of, sample_drawings
@@ -24,6 +29,12 @@ _NUM_ANIMATED = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed draws the same.")
 _SCALE = flags.DEFINE_integer(
     "scale", 2, "Width of a canvas px in samples.png and drawing.gif.", lower_bound=1
+)
+_WIDTH = flags.DEFINE_integer(
+    "width", None, "Canvas px of the sheet's drawings; the agent's own if not given."
+)
+_BRUSH = flags.DEFINE_string(
+    "brush", None, "Brush of the sheet's drawings; the agent's own if not given."
 )
 
 
@@ -39,7 +50,14 @@ def main(argv: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     drawings = sample_drawings(system, params, _NUM.value, _SEED.value)
     programs = programs_of(system, drawings)
-    save_png(out / "samples.png", sheet(drawings.canvases[-1]), _SCALE.value)
+    finished = drawings.canvases[-1]
+    if _WIDTH.value or _BRUSH.value:
+        try:
+            again = [rerender(p, _WIDTH.value, _BRUSH.value)[-1] for p in programs]
+        except ValueError as error:
+            raise SystemExit(f"sample: {error}") from error
+        finished = np.stack(again)
+    save_png(out / "samples.png", sheet(finished), _SCALE.value)
     save_gif(
         out / "drawing.gif",
         drawings.canvases[:, : _NUM_ANIMATED.value],

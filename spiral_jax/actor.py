@@ -44,16 +44,18 @@ def rollout(
     """Plays one batch of whole episodes.
 
     Args:
-      environment: batched, all its episodes of one length.
+      environment: batched, all its episodes of one length; its `reset` takes a seed.
       agent: from `make_agent`.
       params: the policy's parameters, the same for all commands.
-      key: decides everything that is random.
+      key: decides everything that is random, the noise of the brush included.
 
     Returns:
       A `Trajectory` of fresh arrays: nothing that is done to the environment's arrays
       later reaches it.
     """
-    time_step = environment.reset()
+    # By numpy's hash, so that it shares nothing with what the agent draws from the key.
+    entropy = np.random.SeedSequence(np.asarray(jax.random.key_data(key)))
+    time_step = environment.reset(seed=int(entropy.generate_state(1)[0]))
     state = agent.begin(key, environment.batch_size)
     noise = np.array(state.noise)
     canvases, masks, actions, log_probs = [], [], [], []

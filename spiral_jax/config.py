@@ -7,7 +7,8 @@ import dataclasses
 import difflib
 from typing import Any
 
-from spiral_jax.environments.painting import BACKGROUNDS, BRUSHES
+from spiral_jax.environments.painting import find_brush
+from spiral_jax.environments.pens import BACKGROUNDS
 from spiral_jax.networks.policy import PRESETS as POLICIES
 from spiral_jax.rewards import FORMS
 
@@ -39,7 +40,10 @@ class Config:
     episode_length: int = _setting(
         20, "Time steps of an episode, the reset included: one more than commands."
     )
-    brush: str = _setting("soft", "Which brush paints.", BRUSHES)
+    brush: str = _setting(
+        "soft",
+        "Which brush paints: soft, classic/dry_brush, classic/pen or a path of a .myb.",
+    )
     brush_sizes: tuple[float, ...] = _setting(
         (1.0, 2.0, 4.0, 8.0, 12.0, 24.0),
         "Brush radii in px at a canvas of 64 px, comma-separated; they scale with it.",
@@ -144,6 +148,7 @@ class Config:
                 )
         if not 0 < self.discount <= 1:
             raise ValueError(f"discount={self.discount}: expected above 0, at most 1.")
+        find_brush(self.brush)
         width = self.canvas_width
         if width < 8 or width & (width - 1):
             raise ValueError(
@@ -202,6 +207,7 @@ PRESETS: dict[str, Config] = {
         critic_learning_rate=1e-3,
         replay_batches=3,
     ),
+    "mnist_pen": Config(brush="classic/pen", policy="small", critic_width=32),
     "mnist": Config(),
 }
 

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from spiral_jax.data import to_uint8
-from spiral_jax.environments.painting import BACKGROUNDS, REFERENCE_WIDTH
-from spiral_jax.programs import Program, grid_to_canvas
+from spiral_jax.environments.pens import Pens
+from spiral_jax.programs import Program
+from spiral_jax.types import Stroke
 
 
 def sheet(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -69,7 +70,7 @@ def program_to_svg(program: Program, canvas_width: int = 256) -> str:
     """Writes a painting's strokes as vector paths.
 
     The path is exact; width and opacity stand for radius and pressure, which only a
-    renderer draws as the brush would.
+    renderer draws as the brush would; see `environments.rerender`.
 
     Args:
       program: a program of a `Painting`.
@@ -103,32 +104,20 @@ def programs_to_svg(programs: Sequence[Program], canvas_width: int = 128) -> str
 
 
 def _stroke_paths(program: Program, canvas_width: int) -> list[str]:
-    settings, actions = program.settings, program.actions
-    ink = 255 - int(255 * BACKGROUNDS[settings["background"]])
-    point = lambda location: grid_to_canvas(
-        np.asarray(location), settings["grid_width"], canvas_width
-    )
-    paths, pen = [], point(0)
+    pens = Pens({**program.settings, "canvas_width": canvas_width}, batch_size=1)
+    paths = []
     for t in range(len(program)):
-        end = point(actions["end"][t])
-        if actions["flag"][t] == 1:
-            (y0, x0), (y2, x2) = pen, end
-            y1, x1 = point(actions["control"][t])
-            radius = settings["brush_sizes"][actions["size"][t]]
-            width = 2 * radius * canvas_width / REFERENCE_WIDTH
-            color = (ink, ink, ink)
-            if settings["use_color"]:
-                color = [
-                    round(255 * actions[c][t] / 19) for c in ("red", "green", "blue")
-                ]
-            pressure = 1.0
-            if settings["use_pressure"]:
-                pressure = 0.1 + 0.1 * actions["pressure"][t]
-            paths.append(
-                f'<path d="M {x0:g} {y0:g} Q {x1:g} {y1:g} {x2:g} {y2:g}" '
-                f'fill="none" stroke="rgb({color[0]},{color[1]},{color[2]})" '
-                f'stroke-width="{width:g}" stroke-opacity="{pressure:.2g}" '
-                f'stroke-linecap="round" stroke-linejoin="round"/>'
-            )
-        pen = end
+        actions = {k: np.asarray(v)[t : t + 1] for k, v in program.actions.items()}
+        stroke = Stroke(*(field[0] for field in pens.stroke(actions)))
+        if not stroke.paint:
+            continue
+        (y0, x0), (y1, x1), (y2, x2) = stroke.start, stroke.control, stroke.end
+        color = np.broadcast_to(to_uint8(stroke.color), 3)
+        paths.append(
+            f'<path d="M {x0:g} {y0:g} Q {x1:g} {y1:g} {x2:g} {y2:g}" '
+            f'fill="none" stroke="rgb({color[0]},{color[1]},{color[2]})" '
+            f'stroke-width="{2 * stroke.radius:g}" '
+            f'stroke-opacity="{stroke.pressure_end:.2g}" '
+            f'stroke-linecap="round" stroke-linejoin="round"/>'
+        )
     return paths

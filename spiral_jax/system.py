@@ -14,7 +14,7 @@ from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.data import Dataset, ImageData, load_mnist
 from spiral_jax.environments import Painting
-from spiral_jax.environments.painting import BACKGROUNDS
+from spiral_jax.environments.pens import BACKGROUNDS
 from spiral_jax.learner import Learner, make_critic_update, make_policy_update
 from spiral_jax.losses import make_critic_loss, make_policy_loss
 from spiral_jax.networks import (

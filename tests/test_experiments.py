@@ -41,6 +41,8 @@ def run(module, *flags):
     [
         (["--preset=mnist_smal"], "Did you mean 'mnist_small'"),
         (["--batch_size=0"], "batch_size=0: expected at least 1"),
+        (["--brush=oil"], "brush='oil': expected one of"),
+        (["--brush=/nowhere/oil.myb"], "brush='/nowhere/oil.myb'"),
         (["--reward=l3"], "reward='l3': expected one of"),
         (["--canvas_width=48"], "power of two"),
         (["--brush_sizes=2,x"], "expected radii in px"),
@@ -85,6 +87,14 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     )
     assert [len(p) for p in programs] == [3] * 5
     assert (tmp_path / "drawings.svg").read_text().startswith("<svg")
+    again = ["--num=4", "--width=100", "--scale=1", f"--out={tmp_path / 'again'}"]
+    result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=classic/pen")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "again" / "samples.png") as image:
+        assert image.size == (2 * 102 + 2, 2 * 102 + 2)
+    result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=oil")
+    assert result.returncode != 0
+    assert "sample: brush='oil': expected one of" in result.stderr
     result = run("evaluate", f"--run_dir={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert "(1.000 of untrained)" not in result.stdout
@@ -118,3 +128,9 @@ def test_pictures(tmp_path):
     assert 'd="M 8 8 Q 56 0 56 56"' in svg
     assert 'stroke="rgb(0,0,0)"' in svg
     assert 'stroke-width="8"' in svg
+    quirk = Program(program.actions, {**settings, "compat": "deepmind", "brush": "x.myb"})
+    actions["end"] = [8, 63]  # a move to (1, 0)
+    quirk = dataclasses.replace(
+        quirk, actions={k: np.array(v) for k, v in actions.items()}
+    )
+    assert 'd="M 8 8 Q 56 0 56 56"' in program_to_svg(quirk, canvas_width=64)

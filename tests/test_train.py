@@ -22,7 +22,13 @@ from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.replay import Replay
-from spiral_jax.system import load_agent, make_actor, programs_of, sample_drawings
+from spiral_jax.system import (
+    load_agent,
+    make_actor,
+    make_system,
+    programs_of,
+    sample_drawings,
+)
 from spiral_jax.train import train
 from tests.conftest import assert_trees_equal
 
@@ -103,6 +109,20 @@ def test_a_trajectory_does_not_alias_the_environments_arrays(tiny_system):
     environment.handed_out[:] = np.nan
     np.testing.assert_array_equal(kept.canvases[0], clean.canvases[0])
     np.testing.assert_array_equal(kept.canvases[-1], clean.canvases[-1])
+
+
+def test_a_rollout_depends_on_its_key_alone_noise_of_the_brush_included(tiny_config):
+    """Else a resumed run would not equal an uninterrupted one."""
+    config = dataclasses.replace(tiny_config, brush="classic/dry_brush")
+    system = make_system(config)
+    params, keys = system.initial_policy(), jax.random.split(jax.random.key(0), 2)
+    play = lambda e, key: rollout(e, system.agent, params, key)
+    environment = system.environment(4, seed=1)
+    play(environment, keys[0])
+    second = play(environment, keys[1])
+    alone = play(system.environment(4, seed=2), keys[1])
+    assert (second.canvases[-1] < 0.9).any()
+    assert_trees_equal(second, alone)
 
 
 def test_parameters_are_read_once_per_rollout(tiny_system):

@@ -1,5 +1,6 @@
 """Environments: batched episodes of commands around a renderer."""
 
-from spiral_jax.environments.painting import Painting, render_program
+from spiral_jax.environments.painting import Painting
+from spiral_jax.environments.rerender import rerender
 
-__all__ = ["Painting", "render_program"]
+__all__ = ["Painting", "rerender"]

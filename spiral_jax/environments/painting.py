@@ -1,25 +1,29 @@
 """The brush environment (paper, section 4.1): canvases painted side by side."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
-from spiral_jax.programs import (
-    CommandLanguage,
-    Program,
-    grid_to_canvas,
-    painting_language,
-)
+from spiral_jax.environments.pens import BACKGROUNDS, COMPATS, REFERENCE_WIDTH, Pens
+from spiral_jax.programs import CommandLanguage, painting_language
 from spiral_jax.renderers import SoftRenderer
-from spiral_jax.types import Actions, Stroke
+from spiral_jax.renderers.libmypaint import LibmypaintRenderer
+from spiral_jax.renderers.mypaint import (
+    NOISES,
+    SHIPPED_BRUSHES,
+    VERSIONS,
+    Brush,
+    BrushFileError,
+    MyPaintRenderer,
+    load_brush,
+)
+from spiral_jax.types import Actions
 
-# Brush sizes are given for this canvas width, and scale with the canvas.
-REFERENCE_WIDTH = 64
-BACKGROUNDS = {"white": 1.0, "black": 0.0}
-BRUSHES = ("soft",)
+RENDERERS = ("auto", "numpy", "numba", "libmypaint")
 
 
 class Painting(dm_env.Environment):
@@ -30,7 +34,18 @@ class Painting(dm_env.Environment):
     the top left corner. Stepping after the last step begins new episodes, and the
     actions of that call are ignored, as in any `dm_env.Environment`.
 
+    Every brush but "soft" has the semantics of libmypaint 1.3.0, driven as DeepMind's
+    released environment drives it: a curve is 50 calls of 0.1 s.
+
     The environment's reward is always 0; the critic's score is added by the learner.
+
+    Attributes:
+      settings: what a program needs to be drawn again, as JSON can hold it: the arguments
+        below that change the picture. A `Brush` that is what its name loads is called by
+        that name; any other cannot be loaded again, see `rerender`. The noise of
+        `noise="own"` is no part of a program: it is drawn again with other noise.
+      language: the commands.
+      batch_size, episode_length: as given.
     """
 
     def __init__(
@@ -40,12 +55,16 @@ class Painting(dm_env.Environment):
         canvas_width: int = 64,
         grid_width: int = 32,
         episode_length: int = 20,
-        brush: str = "soft",
+        brush: str | Path | Brush = "soft",
         brush_sizes: Sequence[float] = (1, 2, 4, 8, 12, 24),
         use_color: bool = True,
         use_pressure: bool = True,
         background: str = "white",
         seed: int = 0,
+        mypaint_version: str = "1.3",
+        noise: str = "own",
+        compat: str | None = None,
+        renderer: str = "auto",
     ):
         """Builds the environment; every argument is checked.
 
@@ -54,13 +73,27 @@ class Painting(dm_env.Environment):
           canvas_width: H and W in px.
           grid_width: locations lie on a square grid of that many points a side.
           episode_length: time steps of an episode, the reset included.
-          brush: "soft", the Gaussian brush.
+          brush: "soft", the Gaussian brush; "classic/dry_brush" or "classic/pen"; the
+            path of a `.myb` file; or a `Brush`.
           brush_sizes: radii in px on a canvas of 64 px; they scale with the canvas.
           use_color: RGB canvases with red, green and blue components; otherwise grey
             canvases whose ink is the opposite of the background.
           use_pressure: whether commands choose a pressure; otherwise it is 1.
           background: "white" or "black".
-          seed: of the brush's own noise; the soft brush has none.
+          seed: of the brush's own noise, a stream for each canvas; the soft brush and
+            the pen have none. Episodes go on in the streams, see `reset`.
+          mypaint_version: of a libmypaint brush: "1.3" measures the pen's speed in radii
+            per second, "1.6" in px per second.
+          noise: of a libmypaint brush: "own", or "libmypaint" to replay the random
+            stream that the library starts with, the same on every canvas.
+          compat: "deepmind" for the released environment's two quirks: after a move to
+            (y, x) the next curve starts at (y, y), and the action mask of a reset is
+            that of a move.
+          renderer: what executes strokes: "numpy"; "numba", the same compiled; "auto",
+            the faster one that is installed; or "libmypaint", the library itself if
+            this system has it. It is 1.6, with its own noise, so it wants
+            `mypaint_version="1.6"` and `noise="libmypaint"`. Their pictures of a program
+            differ by far less than 1/255 in the mean, so `settings` leave it out.
 
         Raises:
           ValueError: names the argument, its value and what was expected.
@@ -70,54 +103,94 @@ class Painting(dm_env.Environment):
             ("canvas_width", canvas_width, 4),
             ("grid_width", grid_width, 2),
             ("episode_length", episode_length, 2),
+            ("seed", seed, 0),
         ):
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name}={value!r}: expected an integer >= {least}.")
-        if brush not in BRUSHES:
-            raise ValueError(f"brush={brush!r}: expected one of {BRUSHES}.")
-        if background not in BACKGROUNDS:
-            raise ValueError(
-                f"background={background!r}: expected one of {tuple(BACKGROUNDS)}."
-            )
-        sizes = np.asarray(brush_sizes, np.float32)
-        if sizes.ndim != 1 or not sizes.size or not np.all(sizes > 0):
-            raise ValueError(
-                f"brush_sizes={brush_sizes!r}: expected positive radii in px at a "
-                f"canvas of {REFERENCE_WIDTH} px."
-            )
+        for name, value, choices in (
+            ("background", background, tuple(BACKGROUNDS)),
+            ("mypaint_version", mypaint_version, VERSIONS),
+            ("noise", noise, NOISES),
+            ("compat", compat, COMPATS),
+            ("renderer", renderer, RENDERERS),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name}={value!r}: expected one of {choices}.")
         self.settings: dict[str, Any] = {
             "canvas_width": int(canvas_width),
             "grid_width": int(grid_width),
-            "brush": brush,
-            "brush_sizes": [float(size) for size in brush_sizes],
+            "brush": _name_of(brush),
+            "brush_sizes": _check_sizes(brush_sizes),
             "use_color": bool(use_color),
             "use_pressure": bool(use_pressure),
             "background": background,
+            "mypaint_version": mypaint_version,
+            "noise": noise,
+            "compat": compat,
         }
         self.batch_size = int(batch_size)
         self.episode_length = int(episode_length)
-        self.seed = seed
-        self._radii = sizes * np.float32(canvas_width / REFERENCE_WIDTH)
         self._channels = 3 if use_color else 1
-        paper = BACKGROUNDS[background]
-        self._ink = 1.0 - paper
-        self._pressures = np.linspace(0.1, 1.0, 10, dtype=np.float32)
-        self._levels = np.linspace(0.0, 1.0, 20, dtype=np.float32)
         self.language = language_of(self.settings)
-        self._renderer = SoftRenderer(
-            self.batch_size, canvas_width, self._channels, paper, self._radii.min()
-        )
+        self._pens = Pens(self.settings, self.batch_size)
+        self._renderer = self._make_renderer(brush, renderer, seed)
         self._time = None
 
-    def reset(self) -> dm_env.TimeStep:
-        """Begins new episodes on blank canvases."""
+    def _make_renderer(self, brush: str | Path | Brush, renderer: str, seed: int):
+        settings = self.settings
+        paper = BACKGROUNDS[settings["background"]]
+        if brush == "soft":
+            if renderer not in ("auto", "numpy"):
+                raise ValueError(
+                    f"renderer={renderer!r}: brush='soft' has 'auto' and 'numpy' only; "
+                    f"expected a libmypaint brush with it, such as {SHIPPED_BRUSHES}."
+                )
+            return SoftRenderer(
+                self.batch_size,
+                settings["canvas_width"],
+                self._channels,
+                paper,
+                self._pens.radii.min(),
+            )
+        common = {
+            "batch_size": self.batch_size,
+            "canvas_width": settings["canvas_width"],
+            "use_color": settings["use_color"],
+            "background": paper,
+        }
+        if renderer == "libmypaint":
+            for name, value in (("mypaint_version", "1.6"), ("noise", "libmypaint")):
+                if settings[name] != value:
+                    raise ValueError(
+                        f"{name}={settings[name]!r}: renderer='libmypaint' is the "
+                        f"library as installed; pass {name}={value!r} with it."
+                    )
+            return LibmypaintRenderer(brush, **common)
+        own = settings["noise"] == "own"
+        return MyPaintRenderer(
+            find_brush(brush),
+            **common,
+            version=settings["mypaint_version"],
+            noise=settings["noise"],
+            seed=seed if own else None,
+            backend=renderer,
+        )
+
+    def reset(self, seed: int | None = None) -> dm_env.TimeStep:
+        """Begins new episodes on blank canvases.
+
+        Args:
+          seed: starts the brush's noise anew from here; None lets it go on where it is,
+            as libmypaint's does. The real library's cannot be started anew.
+        """
         self._time = 0
-        self._pen = np.zeros([self.batch_size, 2], np.float32)
-        self._pen_down = np.zeros([self.batch_size], bool)
-        self._pressure = np.zeros([self.batch_size], np.float32)
+        self._pens.reset()
         # No command came before, so none of its components was used.
         mask = self.language.constant(0, (self.batch_size,), np.float32)
-        return self._time_step(self._renderer.reset(), mask)
+        if self.settings["compat"] == "deepmind":
+            lifted = self.language.constant(0, (self.batch_size,), np.int32)
+            mask = self.language.mask(lifted)
+        return self._time_step(self._renderer.reset(seed), mask)
 
     def step(self, actions: Actions) -> dm_env.TimeStep:
         """Executes one command on every canvas.
@@ -135,38 +208,9 @@ class Painting(dm_env.Environment):
         if self._time is None or self._time == self.episode_length - 1:
             return self.reset()
         actions = self.language.validate(actions, (self.batch_size,))
-        canvas = self._renderer.step(self._stroke(actions))
+        canvas = self._renderer.step(self._pens.stroke(actions))
         self._time += 1
         return self._time_step(canvas, self.language.mask(actions))
-
-    def _stroke(self, actions: Actions) -> Stroke:
-        """Translates commands to canvas units, and moves the pen."""
-        paint = actions["flag"] == 1
-        where = (self.settings["grid_width"], self.settings["canvas_width"])
-        end = grid_to_canvas(actions["end"], *where)
-        if "pressure" in actions:
-            pressure = self._pressures[actions["pressure"]]
-        else:
-            pressure = np.ones([self.batch_size], np.float32)
-        if "red" in actions:
-            color = self._levels[
-                np.stack([actions[c] for c in ("red", "green", "blue")], axis=-1)
-            ]
-        else:
-            color = np.full([self.batch_size, 1], self._ink, np.float32)
-        stroke = Stroke(
-            paint=paint,
-            start=self._pen,
-            control=grid_to_canvas(actions["control"], *where),
-            end=end,
-            radius=self._radii[actions["size"]],
-            # A pen that has just been put down starts with its own pressure.
-            pressure_start=np.where(self._pen_down, self._pressure, pressure),
-            pressure_end=pressure,
-            color=color,
-        )
-        self._pen, self._pen_down, self._pressure = end, paint, pressure
-        return stroke
 
     def _time_step(self, canvas: np.ndarray, mask: Actions) -> dm_env.TimeStep:
         batch = (self.batch_size,)
@@ -231,22 +275,52 @@ def language_of(settings: dict[str, Any]) -> CommandLanguage:
     )
 
 
-def render_program(program: Program, canvas_width: int | None = None) -> np.ndarray:
-    """Runs a program on one blank canvas.
+def find_brush(brush: str | Path | Brush) -> Brush | None:
+    """Returns the brush that `Painting(brush=...)` means; None for "soft".
 
-    Args:
-      program: what to draw.
-      canvas_width: W in px; None takes the program's own. Brush sizes scale with it.
-
-    Returns:
-      `[T+1, W, W, C]` float32: the canvas before the first and after every command.
+    Raises:
+      ValueError: there is no such brush, or its file cannot be used.
     """
-    settings = dict(program.settings)
-    if canvas_width is not None:
-        settings["canvas_width"] = canvas_width
-    environment = Painting(batch_size=1, episode_length=len(program) + 1, **settings)
-    canvases = [environment.reset().observation["canvas"][0]]
-    for t in range(len(program)):
-        actions = {name: values[t : t + 1] for name, values in program.actions.items()}
-        canvases.append(environment.step(actions).observation["canvas"][0])
-    return np.stack(canvases)
+    if isinstance(brush, Brush):
+        return brush
+    if brush == "soft":
+        return None
+    name = str(brush)
+    if not isinstance(brush, (str, Path)) or (
+        name not in SHIPPED_BRUSHES and not name.endswith(".myb")
+    ):
+        raise ValueError(
+            f"brush={brush!r}: expected one of {('soft', *SHIPPED_BRUSHES)}, the path of "
+            "a .myb file, or a Brush."
+        )
+    try:
+        return load_brush(brush)
+    except BrushFileError as error:
+        raise ValueError(f"brush={name!r}: {error}.") from error
+
+
+def _name_of(brush: str | Path | Brush) -> str:
+    """What a program calls a brush: what loads it again, if anything does."""
+    if not isinstance(brush, Brush):
+        return str(brush)
+    try:
+        if load_brush(brush.name) == brush:
+            return brush.name
+    except BrushFileError:
+        pass
+    return f"a Brush in memory, {brush.name}"
+
+
+def _check_sizes(brush_sizes: Sequence[float]) -> list[float]:
+    try:
+        sizes = np.asarray(brush_sizes, np.float32)
+        good = sizes.ndim == 1 and sizes.size and np.isfinite(sizes).all()
+        good = good and np.all(sizes > 0)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            f"brush_sizes={brush_sizes!r}: expected positive radii in px at a canvas of "
+            f"{REFERENCE_WIDTH} px."
+        )
+    return [float(size) for size in brush_sizes]

@@ -87,8 +87,13 @@ class SoftRenderer:
         self._num_samples = num_curve_samples(canvas_width, smallest_radius)
         self.reset()
 
-    def reset(self) -> np.ndarray:
-        """Returns blank canvases `[B, H, W, C]`: a fresh array, as from `step`."""
+    def reset(self, seed: int | None = None) -> np.ndarray:
+        """Returns blank canvases `[B, H, W, C]`: a fresh array, as from `step`.
+
+        Args:
+          seed: of no effect, because this brush has no noise.
+        """
+        del seed
         self._canvas = np.full(self._shape, self._background, np.float32)
         return self._canvas.copy()
 

@@ -1,4 +1,9 @@
-"""The golden programs as strokes: a small stand-in for the painting environment."""
+r"""libmypaint 1.3.0's own renders, and 1.6's, beside ours of the same programs.
+
+  python -m tests.mypaint.golden
+
+prints our errors on all of them. They lie in ../shared/golden of the project.
+"""
 
 import functools
 import pathlib
@@ -6,12 +11,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from spiral_jax.renderers.mypaint import MyPaintRenderer, Stroke
-
-SIZES = np.array([1, 2, 4, 8, 12, 24], np.float32)
-PRESSURES = np.linspace(0.1, 1.0, 10)
-COLORS = np.linspace(0.0, 1.0, 20)
-GRID, PIXELS_PER_CELL = 32, 2.0
+from spiral_jax.environments import Painting
 
 # `../shared` of the project.
 _FOLDERS = [p / "shared" / "golden" for p in pathlib.Path(__file__).parents[2:4]]
@@ -19,6 +19,18 @@ FOLDER = next((p for p in _FOLDERS if p.is_dir()), None)
 needed = pytest.mark.skipif(
     FOLDER is None, reason="libmypaint's renders (../shared/golden) are not here"
 )
+
+COLUMNS = ("control", "end", "flag", "pressure", "size", "red", "green", "blue")
+# Brush, which of its renders, and what the renders' environment was.
+FINALS = [
+    (brush, final, settings)
+    for final, settings in (
+        ("v13_fixed", {}),
+        ("v13_dm", {"compat": "deepmind"}),
+        ("v16_fixed", {"mypaint_version": "1.6"}),
+    )
+    for brush in ("dry_brush_det", "pen", "dry_brush")
+]
 
 
 @functools.cache
@@ -33,48 +45,67 @@ def brush(name: str) -> str:
     return str(FOLDER / f"{name}.myb") if name.endswith("_det") else f"classic/{name}"
 
 
-def program(actions: np.ndarray, quirk: bool = False) -> list[dict]:
-    """One environment's strokes, as keyword arguments without a batch dimension.
-
-    A curve that begins with the pen up has one pressure, its own.
-
-    Args:
-        actions: `[T, 8]` int: control, end, flag, pressure, size, red, green, blue;
-            -1 after the program's end.
-        quirk: after a move to (y, x) the next curve starts at (y, y), as in the
-            released environment.
-    """
-    pen, pressure, strokes = np.zeros(2), None, []
-    for control, end, flag, p, size, *color in actions[actions[:, 0] >= 0]:
-        control, end = (
-            np.array(divmod(int(v), GRID)) * PIXELS_PER_CELL for v in (control, end)
-        )
-        strokes.append({
-            "paint": bool(flag), "start": pen, "control": control, "end": end,
-            "radius": SIZES[size], "color": COLORS[list(color)],
-            "pressure_start": PRESSURES[p] if pressure is None else pressure,
-            "pressure_end": PRESSURES[p],
-        })  # fmt: skip
-        pen = end[[0, 0]] if quirk and not flag else end
-        pressure = PRESSURES[p] if flag else None
-    return strokes
+def commands(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """One command per canvas from rows `[B, 8]`; a move after a program's end (-1)."""
+    return dict(zip(COLUMNS, np.maximum(rows, 0).T, strict=True))
 
 
-def stroke(rows: list[dict]) -> Stroke:
-    """Rows of `program`, one per environment, as a batch."""
-    return Stroke(**{key: np.array([row[key] for row in rows]) for key in rows[0]})
-
-
-def render(brush, actions, quirk=False, **settings) -> np.ndarray:
+def render(brush, programs, **settings) -> np.ndarray:
     """Canvases after every step, `[B, T, 64, 64, 3]`; a short program's end stays."""
-    programs = [program(a, quirk) for a in actions]
-    renderer = MyPaintRenderer(brush, batch_size=len(programs), **settings)
-    canvases = []
-    for t in range(max(map(len, programs))):
-        rows = [p[min(t, len(p) - 1)] for p in programs]
-        canvas = renderer.step(stroke(rows))
-        over = np.array([t >= len(p) for p in programs])
-        if over.any():
-            canvas[over] = canvases[-1][over]
-        canvases.append(canvas)
-    return np.stack(canvases, 1)
+    count, length = programs.shape[:2]
+    environment = Painting(
+        brush=brush, batch_size=count, episode_length=length + 1, **settings
+    )
+    environment.reset()
+    steps = [environment.step(commands(programs[:, t])) for t in range(length)]
+    return np.stack([step.observation["canvas"] for step in steps], 1)
+
+
+def errors(canvas, expected) -> tuple[float, float]:
+    """Mean absolute error and the share of values off by more than 0.1."""
+    difference = np.abs(np.round(canvas * 255) - expected.astype(float)) / 255
+    return difference.mean(), (difference > 0.1).mean()
+
+
+def final_errors(name, final, renderer="auto", **settings) -> tuple[float, float]:
+    """Our errors on one of `FINALS`, with libmypaint's noise replayed."""
+    canvases = render(
+        brush(name), array(f"{name}/actions"), noise="libmypaint", renderer=renderer,
+        **settings,
+    )  # fmt: skip
+    return errors(canvases[:, -1], array(f"{name}/final_{final}"))
+
+
+def noise_statistics(n: int = 256) -> tuple[float, float]:
+    """Our own noise against the moments of 256 of libmypaint's renders of a stroke.
+
+    Returns:
+      The root mean square, over the pixels that vary, of the difference of the means in
+      standard errors (1 for one law), and the ratio of the standard deviations.
+    """
+    squares, ours, theirs = [], 0.0, 0.0
+    for k, program in enumerate(array("dry_brush/stat_actions")):
+        batch = np.repeat(program[None], n, 0)
+        canvas = render("classic/dry_brush", batch, seed=k)[:, -1, ..., 0]
+        mean, std = (
+            array(f"dry_brush/stat_{what}")[k].astype(float) for what in ("mean", "std")
+        )
+        varies = std > 0.01
+        error = np.sqrt((canvas.std(0) ** 2 + std**2)[varies] / n)
+        squares.append((((canvas.mean(0) - mean)[varies] / error) ** 2).mean())
+        ours += canvas.std(0)[varies].sum()
+        theirs += std[varies].sum()
+    return float(np.sqrt(np.mean(squares))), float(ours / theirs)
+
+
+def main() -> None:
+    print(f"{'brush':14s} {'renders':10s} {'MAE':>9s} {'off by > 0.1':>13s}")
+    for name, final, settings in FINALS:
+        mae, share = final_errors(name, final, **settings)
+        print(f"{name:14s} {final:10s} {mae:9.1e} {share:13.1e}")
+    score, ratio = noise_statistics()
+    print(f"own noise, 256 renders: rms z {score:.3f}, ratio of deviations {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from spiral_jax import types
+from spiral_jax.environments import Painting
+from spiral_jax.environments.pens import Pens
 from spiral_jax.renderers.mypaint import available_backends, calls, dabs, noise
 from spiral_jax.renderers.mypaint import brush as brush_lib
 from tests.mypaint import golden, sequential
@@ -23,12 +25,13 @@ def test_dabs_are_libmypaints(brush, backend):
     log = golden.array(f"{brush}/dablog_v13_fixed")
     counts = golden.array(f"{brush}/dabcount_cum")
     logged = 0
-    for actions, ends in zip(golden.array(f"{brush}/actions"), counts, strict=False):
+    for program, ends in zip(golden.array(f"{brush}/actions"), counts, strict=False):
         pens, pen_up = calls.PenState.at_origin(1), np.array([True])
         paint, before = engine(golden.brush(brush), backend), 0
-        for row, end in zip(golden.program(actions), ends, strict=False):
-            stroke = golden.stroke([row])
-            if not row["paint"]:
+        commands = Pens(Painting().settings, batch_size=1)
+        for row, end in zip(program[program[:, 0] >= 0], ends, strict=False):
+            stroke = commands.stroke(golden.commands(row[None]))
+            if not stroke.paint[0]:
                 pens = paint.move(pens, stroke.end)
             else:
                 found, pens = paint.paint(pens, pen_up, stroke, np.array([0]))
@@ -39,7 +42,7 @@ def test_dabs_are_libmypaints(brush, backend):
                 # An opacity of 1 may round to 1.7 % less; see `_piecewise_linear`.
                 np.testing.assert_allclose(found[:, 3], expected[:, 3], atol=0.017)
                 np.testing.assert_allclose(found[:, 4], expected[:, 4], atol=2e-5)
-            pen_up = np.array([not row["paint"]])
+            pen_up = ~stroke.paint
             before = end
         logged += before
 

@@ -6,37 +6,23 @@ import pytest
 from spiral_jax.renderers.mypaint import MyPaintRenderer, Stroke, available_backends
 from tests.mypaint import golden
 
-
-def errors(canvas, expected):
-    """Mean absolute error and the share of values off by more than 0.1."""
-    difference = np.abs(np.round(canvas * 255) - expected.astype(float)) / 255
-    return difference.mean(), (difference > 0.1).mean()
+LIMITS = {  # of the mean absolute error, and of the share off by more than 0.1
+    ("dry_brush_det", "v13_fixed"): (5e-4, 1e-4),
+    ("pen", "v13_fixed"): (2e-3, 5e-3),
+    ("dry_brush", "v13_fixed"): (2e-3, 1e-3),
+    "v13_dm": (5e-3, 1e-3),
+    "v16_fixed": (2e-3, 1e-3),
+}
 
 
 @golden.needed
 @pytest.mark.parametrize("backend", available_backends())
-@pytest.mark.parametrize(
-    ("brush", "final", "version", "mae", "share"),
-    [
-        ("dry_brush_det", "v13_fixed", "1.3", 5e-4, 1e-4),
-        ("pen", "v13_fixed", "1.3", 2e-3, 5e-3),
-        ("dry_brush", "v13_fixed", "1.3", 2e-3, 1e-3),
-        ("dry_brush_det", "v13_dm", "1.3", 5e-3, 1e-3),
-        ("pen", "v13_dm", "1.3", 5e-3, 1e-3),
-        ("dry_brush", "v13_dm", "1.3", 5e-3, 1e-3),
-        ("dry_brush_det", "v16_fixed", "1.6", 2e-3, 1e-3),
-        ("pen", "v16_fixed", "1.6", 2e-3, 1e-3),
-        ("dry_brush", "v16_fixed", "1.6", 2e-3, 1e-3),
-    ],
-)
-def test_final_canvases_are_libmypaints(brush, final, version, mae, share, backend):
-    canvases = golden.render(
-        golden.brush(brush), golden.array(f"{brush}/actions"), final == "v13_dm",
-        version=version, noise="libmypaint", backend=backend,
-    )  # fmt: skip
-    found = errors(canvases[:, -1], golden.array(f"{brush}/final_{final}"))
-    assert found[0] <= mae, found
-    assert found[1] <= share, found
+@pytest.mark.parametrize(("brush", "final", "settings"), golden.FINALS)
+def test_final_canvases_are_libmypaints(brush, final, settings, backend):
+    mae, share = golden.final_errors(brush, final, backend, **settings)
+    limits = LIMITS.get((brush, final)) or LIMITS[final]
+    assert mae <= limits[0]
+    assert share <= limits[1]
 
 
 @golden.needed
@@ -46,28 +32,19 @@ def test_canvas_after_every_command_is_libmypaints(brush):
     canvases = golden.render(golden.brush(brush), actions)
     expected = golden.array(f"{brush}/step_canvas_v13_fixed")
     for t in range(actions.shape[1]):
-        mae, share = errors(canvases[:, t], expected[:, t])
+        mae, share = golden.errors(canvases[:, t], expected[:, t])
         assert mae <= 5e-4, (t, mae)
         assert share <= 1e-4, (t, share)
 
 
 @golden.needed
 def test_own_noise_has_libmypaints_statistics():
-    squares, ours, theirs, n = [], 0.0, 0.0, 256
-    for k, actions in enumerate(golden.array("dry_brush/stat_actions")):
-        batch = np.repeat(actions[None], n, 0)
-        canvas = golden.render("classic/dry_brush", batch, seed=k)[:, -1, ..., 0]
-        mean, std = (
-            golden.array(f"dry_brush/stat_{what}")[k].astype(float)
-            for what in ("mean", "std")
-        )
-        varies = std > 0.01
-        error = np.sqrt((canvas.std(0) ** 2 + std**2)[varies] / n)
-        squares.append((((canvas.mean(0) - mean)[varies] / error) ** 2).mean())
-        ours += canvas.std(0)[varies].sum()
-        theirs += std[varies].sum()
-    assert np.sqrt(np.mean(squares)) <= 1.10
-    assert 0.98 <= ours / theirs <= 1.02
+    score, ratio = golden.noise_statistics()
+    assert score <= 1.10
+    assert 0.98 <= ratio <= 1.02
+
+
+SIZES = np.array([1, 2, 4, 8, 12, 24], np.float32)
 
 
 def random_stroke(count, seed, width=64, paint=None, channels=3):
@@ -76,7 +53,7 @@ def random_stroke(count, seed, width=64, paint=None, channels=3):
     return Stroke(
         paint=np.ones(count, bool) if paint is None else paint,
         start=start, control=control, end=end,
-        radius=rng.choice(golden.SIZES, count) * width / 64,
+        radius=rng.choice(SIZES, count) * width / 64,
         pressure_start=rng.uniform(0.1, 1, count),
         pressure_end=rng.uniform(0.1, 1, count),
         color=rng.random((count, channels)),

@@ -131,6 +131,15 @@ def load_brush(name_or_path: str | pathlib.Path) -> Brush:
             of version 3, or uses a feature that is not modelled; the message names
             the file, what was expected and what to do.
     """
+    return parse_brush(read_brush_text(name_or_path), name=str(name_or_path))
+
+
+def read_brush_text(name_or_path: str | pathlib.Path) -> str:
+    """Reads the text of a brush file, given as in `load_brush`.
+
+    Raises:
+        BrushFileError: there is no such file, or it holds no UTF-8.
+    """
     name = str(name_or_path)
     if name in SHIPPED_BRUSHES:
         path = _BRUSH_FOLDER / f"{name.removeprefix('classic/')}.myb"
@@ -142,13 +151,12 @@ def load_brush(name_or_path: str | pathlib.Path) -> Brush:
             "path of a .myb file; give a path that ends in .myb for your own brush"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BrushFileError(
             f"cannot read the brush file {path}: {error}; expected UTF-8 JSON as "
             "MyPaint writes it; check the path, or copy the file again"
         ) from error
-    return parse_brush(text, name=name)
 
 
 def parse_brush(text: str, name: str) -> Brush:

@@ -89,21 +89,28 @@ class MyPaintRenderer:
             (batch_size, channels, canvas_width, canvas_width), np.float32
         )
         self._change = np.empty_like(self._planar)
-        self.reset()
+        self._blank()
 
-    def reset(self) -> np.ndarray:
+    def reset(self, seed: int | None = None) -> np.ndarray:
         """Blanks all canvases and moves all pens to (0, 0), lifted.
 
-        The noise goes on where it is, as libmypaint's does.
+        Args:
+            seed: starts the noise anew, as the constructor's does; None lets it go on
+                where it is, as libmypaint's does.
 
         Returns: fresh canvases, `[B, H, W, C]` float32, 0..1.
         """
-        self._planar[:] = self._background[:, None, None]
+        if seed is not None:
+            self._noise.start(seed)
         # An environment is reset by a move to (0, 0).
         self._noise.reset(np.arange(self._count))
+        self._blank()
+        return self._canvas()
+
+    def _blank(self) -> None:
+        self._planar[:] = self._background[:, None, None]
         self._pens = calls_lib.PenState.at_origin(self._count)
         self._pen_up = np.ones(self._count, bool)
-        return self._canvas()
 
     def step(self, stroke: types.Stroke) -> np.ndarray:
         """Executes one command per environment.

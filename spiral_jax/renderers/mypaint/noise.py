@@ -30,12 +30,16 @@ class LibmypaintStream:
     """
 
     def __init__(self, count: int, version: str, seed: int = LIBMYPAINT_SEED):
-        self._per_update = version == "1.3"
+        self._count, self._per_update = count, version == "1.3"
+        self.start(seed)
+
+    def start(self, seed: int) -> None:
+        """Starts all streams anew."""
         state = np.array(_initial_state(seed), np.uint64)
         # Each stream's next unread numbers; streams are read at different speeds.
-        self._lags = np.tile(state, (count, 1))
-        self._unread = np.zeros((count, 0))
-        self._read = np.zeros(count, np.int64)
+        self._lags = np.tile(state, (self._count, 1))
+        self._unread = np.zeros((self._count, 0))
+        self._read = np.zeros(self._count, np.int64)
 
     def reset(self, streams: np.ndarray) -> None:
         """Draws what a reset of the brushes `streams` (int) draws."""
@@ -136,10 +140,15 @@ class OwnNoise:
     """
 
     def __init__(self, count: int, seed: int):
-        children = np.random.SeedSequence(seed).spawn(count)
+        self._count = count
+        self.start(seed)
+
+    def start(self, seed: int) -> None:
+        """Starts all streams anew."""
+        children = np.random.SeedSequence(seed).spawn(self._count)
         words = [child.generate_state(1, np.uint64)[0] for child in children]
         self._key = np.array(words, np.uint64)
-        self._counter = np.zeros(count, np.uint64)
+        self._counter = np.zeros(self._count, np.uint64)
 
     def reset(self, streams: np.ndarray) -> None:
         """Draws nothing."""

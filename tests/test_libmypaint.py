@@ -1,0 +1,98 @@
+"""Our brushes beside the real library, live; skipped where it is not installed."""
+
+import ctypes
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments import render_speed
+from spiral_jax.environments import Painting
+from spiral_jax.renderers import libmypaint
+from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES, load_brush
+from tests.conftest import random_actions
+
+
+def reason_to_skip() -> str:
+    try:
+        libmypaint.load_library()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+needed = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
+
+
+def make(renderer, **changes):
+    settings = dict(batch_size=6, mypaint_version="1.6", noise="libmypaint")
+    return Painting(renderer=renderer, **{**settings, **changes})
+
+
+@needed
+@pytest.mark.parametrize("brush", SHIPPED_BRUSHES)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"use_color": False, "background": "black"},
+        {"canvas_width": 100, "compat": "deepmind"},
+    ],
+)
+def test_every_pixel_of_every_step_is_the_librarys(brush, changes, rng):
+    ours, theirs = (make(name, brush=brush, **changes) for name in ("auto", "libmypaint"))
+    inked = []
+    for _ in range(2):  # the noise goes on over a reset in both
+        canvases = [e.reset().observation["canvas"] for e in (ours, theirs)]
+        np.testing.assert_array_equal(*canvases)
+        for _ in range(8):
+            actions = random_actions(ours.language, [6], rng)
+            a, b = (e.step(actions).observation["canvas"] for e in (ours, theirs))
+            assert a.shape == b.shape
+            assert a.dtype == b.dtype
+            difference = np.abs(a - b)
+            assert difference.mean() < 5e-4
+            assert (difference > 0.02).mean() < 2e-3
+        inked.append(np.abs(b - canvases[0]).mean())
+    assert min(inked) > 0.02
+
+
+@needed
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+@pytest.mark.parametrize("brush", SHIPPED_BRUSHES)
+def test_the_benchmarks_c_loop_paints_what_the_library_does(brush):
+    settings = dict(batch_size=render_speed.BATCH_SIZE, canvas_width=70)
+    loop = render_speed.CompiledLoop(brush, **settings)
+    renderer = libmypaint.LibmypaintRenderer(brush, **settings)
+    loop.reset(), renderer.reset()
+    for stroke in render_speed.random_strokes(70, None, 3):
+        a, b = loop.step(stroke), renderer.step(stroke)
+        assert np.abs(a - b).mean() < 1e-4
+    assert (a < 0.9).any(axis=(1, 2, 3)).all()
+
+
+@needed
+def test_the_library_is_not_asked_for_what_it_does_not_do():
+    with pytest.raises(ValueError, match=r"pass mypaint_version=.1\.6."):
+        Painting(brush="classic/pen", renderer="libmypaint")
+    with pytest.raises(ValueError, match="pass noise='libmypaint'"):
+        make("libmypaint", brush="classic/pen", noise="own")
+    with pytest.raises(ValueError, match=r"Brush.*expected a shipped name"):
+        make("libmypaint", brush=load_brush("classic/pen"))
+
+
+@needed
+def test_the_library_refuses_a_truncated_file(tmp_path, capfd):
+    (tmp_path / "my.myb").write_text('{"version": 3, "settings"')
+    with pytest.raises(ValueError, match="cannot read this file"):
+        make("libmypaint", brush=tmp_path / "my.myb")
+
+
+def test_a_system_without_the_library_is_told_the_package(monkeypatch):
+    def missing(*arguments, **settings):
+        raise OSError("libmypaint-1.5.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    libmypaint.load_library.cache_clear()
+    with pytest.raises(ValueError, match=r"apt install libmypaint-1\.5-1"):
+        make("libmypaint", brush="classic/pen")

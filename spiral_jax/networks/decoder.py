@@ -60,13 +60,12 @@ class Decoder(hk.Module):
         self,
         language: CommandLanguage,
         z_size: int,
-        update_sizes: tuple[int, ...],
         convolutional_heads: bool,
         name: str | None = None,
     ):
         super().__init__(name=name)
         self._language = language
-        self._update_sizes = (*update_sizes, z_size)
+        self._z_size = z_size
         self._convolutional_heads = convolutional_heads
 
     def __call__(
@@ -107,7 +106,7 @@ class Decoder(hk.Module):
                 embedding = hk.Linear(EMBEDDING_SIZE, name=f"embed_{name}")(
                     encode_component(component, taken[name])
                 )
-                update = hk.nets.MLP(self._update_sizes, name=f"update_{name}")
+                update = hk.nets.MLP([16, 32, self._z_size], name=f"update_{name}")
                 z = jax.nn.relu(z + update(jnp.concatenate([z, embedding], axis=-1)))
         return PolicyOutput(taken, log_probs, entropies, value)
 

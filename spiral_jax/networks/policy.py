@@ -34,7 +34,6 @@ class PolicyPreset:
       core: size of the LSTM and of the linear map before it.
       core_activation: whether a ReLU follows that linear map.
       from_blank: whether the canvas is seen as its difference from a blank one.
-      update: hidden layers of the decoder's autoregressive updates.
       convolutional_heads: whether locations are decoded by upsampling.
     """
 
@@ -45,7 +44,6 @@ class PolicyPreset:
     core: int
     core_activation: bool
     from_blank: bool
-    update: tuple[int, ...]
     convolutional_heads: bool
 
 
@@ -58,7 +56,6 @@ PRESETS = {
         core=256,
         core_activation=False,
         from_blank=False,
-        update=(16, 32),
         convolutional_heads=True,
     ),
     # Without the ReLU and the difference, both ours, it learns half as fast: on mostly
@@ -71,7 +68,6 @@ PRESETS = {
         core=128,
         core_activation=True,
         from_blank=True,
-        update=(64, 64),
         convolutional_heads=False,
     ),
 }
@@ -107,9 +103,7 @@ class _Network(hk.Module):
         self._language = language
         self._preset = preset
         self.core = hk.LSTM(preset.core)
-        self._decoder = Decoder(
-            language, preset.core, preset.update, preset.convolutional_heads
-        )
+        self._decoder = Decoder(language, preset.core, preset.convolutional_heads)
         self._value = hk.Linear(1, name="value")
 
     def torso(

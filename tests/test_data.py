@@ -6,7 +6,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from spiral_jax.data import load_mnist
+from spiral_jax.data import ImageData, load_mnist
 from tests.conftest import MNIST_DIR
 
 SUBSET = resources.files("spiral_jax.data") / "mnist_subset"
@@ -77,3 +77,17 @@ def test_uncompressed_files_are_read(tmp_path):
         digests.add(hashlib.md5(raw).hexdigest())
     assert len(digests) == 4
     assert len(load_mnist(str(tmp_path), 32, "white").train.images) == 60_000
+
+
+def test_every_epoch_shows_every_picture_once():
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    data = ImageData(images, seed=0)
+    epochs = [
+        np.round(255 * np.concatenate([data.batch(5, 2 * e + i) for i in range(2)]))
+        for e in range(2)
+    ]
+    for epoch in epochs:
+        assert sorted(epoch.ravel()) == list(range(10))
+    assert not np.array_equal(*epochs)
+    again = ImageData(images, seed=0).batch(5, 3)
+    np.testing.assert_array_equal(again, data.batch(5, 3))

@@ -17,11 +17,9 @@ import pytest
 from spiral_jax import train as train_module
 from spiral_jax.actor import rollout
 from spiral_jax.checkpoint import Checkpointer
-from spiral_jax.data import ImageData
 from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
-from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
-from spiral_jax.replay import Replay
+from spiral_jax.queues import ParameterStore
 from spiral_jax.system import (
     load_agent,
     make_actor,
@@ -246,54 +244,3 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
     assert updates[-1] == goal
     minutes = [r["minutes"] for r in records]
     assert minutes == sorted(minutes)
-
-
-def test_replay_copies_wraps_and_repeats():
-    replay = Replay(2, (3, 1, 1, 1), seed=0)
-    with pytest.raises(ValueError, match="empty"):
-        replay.sample(1, draw=0)
-    batch = np.zeros([3, 1, 1, 1], np.float32)
-    for value in (1, 2, 3):
-        batch[:] = value
-        replay.add(batch)
-    batch[:] = 9
-    drawn = replay.sample(600, draw=0)
-    assert set(drawn.ravel()) == {2, 3}
-    assert np.mean(drawn == 2) == pytest.approx(0.5, abs=0.1)
-    np.testing.assert_array_equal(drawn, replay.sample(600, draw=0))
-    assert not np.array_equal(drawn, replay.sample(600, draw=1))
-    drawn[:] = 9
-    assert set(replay.sample(600, draw=0).ravel()) == {2, 3}
-
-
-def test_queue_is_bounded_and_ends():
-    queue = TrajectoryQueue(capacity=1)
-    queue.put(Item(None, 0, 0, 0))
-
-    def put():
-        with pytest.raises(Stopped):
-            queue.put(Item(None, 0, 0, 0))
-
-    waiting = threading.Thread(target=put)
-    waiting.start()
-    waiting.join(timeout=0.3)
-    assert waiting.is_alive()
-    queue.stop()
-    waiting.join(timeout=5)
-    assert not waiting.is_alive()
-    with pytest.raises(Stopped):
-        queue.get()
-
-
-def test_every_epoch_shows_every_picture_once():
-    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
-    data = ImageData(images, seed=0)
-    epochs = [
-        np.round(255 * np.concatenate([data.batch(5, 2 * e + i) for i in range(2)]))
-        for e in range(2)
-    ]
-    for epoch in epochs:
-        assert sorted(epoch.ravel()) == list(range(10))
-    assert not np.array_equal(*epochs)
-    again = ImageData(images, seed=0).batch(5, 3)
-    np.testing.assert_array_equal(again, data.batch(5, 3))

@@ -1,0 +1,24 @@
+import threading
+
+import pytest
+
+from spiral_jax.queues import Item, Stopped, TrajectoryQueue
+
+
+def test_queue_is_bounded_and_ends():
+    queue = TrajectoryQueue(capacity=1)
+    queue.put(Item(None, 0, 0, 0))
+
+    def put():
+        with pytest.raises(Stopped):
+            queue.put(Item(None, 0, 0, 0))
+
+    waiting = threading.Thread(target=put)
+    waiting.start()
+    waiting.join(timeout=0.3)
+    assert waiting.is_alive()
+    queue.stop()
+    waiting.join(timeout=5)
+    assert not waiting.is_alive()
+    with pytest.raises(Stopped):
+        queue.get()

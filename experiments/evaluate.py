@@ -12,19 +12,19 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from spiral_jax.evaluation import NUM_SAMPLES, Evaluator
+from spiral_jax.evaluation import NUM_SAMPLES, Evaluator, Table
 from spiral_jax.system import load_agent, load_dataset
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _CURVE = flags.DEFINE_string("curve", None, "PNG file to draw the run's curve into.")
 
 
-def draw_curve(run_dir: Path, real: float, path: Path) -> None:
+def draw_curve(run_dir: Path, table: Table, path: Path) -> None:
     """Draws Fréchet distance against frames and minutes.
 
     Args:
       run_dir: folder with a metrics.jsonl.
-      real: distance of real pictures, drawn as the floor.
+      table: the untrained agent's distance begins the curve, real pictures' is its floor.
       path: PNG to write.
     """
     import matplotlib
@@ -33,7 +33,8 @@ def draw_curve(run_dir: Path, real: float, path: Path) -> None:
     from matplotlib import pyplot
 
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    points = [json.loads(line) for line in lines if "frechet/distance" in line]
+    points = [{"frames": 0, "minutes": 0, "frechet/distance": table.untrained}]
+    points += [json.loads(line) for line in lines if "frechet/distance" in line]
     distances = [point["frechet/distance"] for point in points]
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
     for axis, key, scale, unit in (
@@ -41,8 +42,8 @@ def draw_curve(run_dir: Path, real: float, path: Path) -> None:
         (axes[1], "minutes", 1, "minutes"),
     ):
         axis.plot([point[key] / scale for point in points], distances, marker=".")
-        axis.axhline(real, color="grey", linestyle=":")
-        axis.axhline(0.1 * distances[0], color="tab:green", linestyle="--")
+        axis.axhline(table.real, color="grey", linestyle=":")
+        axis.axhline(0.1 * table.untrained, color="tab:green", linestyle="--")
         axis.set_yscale("log")
         axis.set_xlabel(unit)
         axis.grid(alpha=0.3)
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> None:
         f"classifier knows {evaluator.test_accuracy:.2%} of the test digits\n{table}"
     )
     if _CURVE.value:
-        draw_curve(run_dir, table.real, Path(_CURVE.value))
+        draw_curve(run_dir, table, Path(_CURVE.value))
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class _Run:
         get = self._actors[0].play if config.synchronous else self._queue.get
         now = metrics.minutes
         next_save = now + config.checkpoint_minutes
-        next_evaluation = now + (config.evaluate_minutes if now else 0.0)
+        next_evaluation = now + config.evaluate_minutes
         while not self._finished():
             if config.evaluate_minutes and metrics.minutes >= next_evaluation:
                 self._evaluate()

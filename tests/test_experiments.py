@@ -95,8 +95,11 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=oil")
     assert result.returncode != 0
     assert "sample: brush='oil': expected one of" in result.stderr
-    result = run("evaluate", f"--run_dir={tmp_path}")
+    curve = tmp_path / "curve.png"
+    result = run("evaluate", f"--run_dir={tmp_path}", f"--curve={curve}")
     assert result.returncode == 0, result.stderr
+    with Image.open(curve) as image:
+        assert image.size[0] > image.size[1]
     assert "(1.000 of untrained)" not in result.stdout
 
 

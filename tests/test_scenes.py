@@ -161,26 +161,31 @@ def box_of(change: np.ndarray) -> tuple[int, int, int, int]:
     return rows.min(), rows.max(), columns.min(), columns.max()
 
 
+def seen_at(x: float, y: float, z: float) -> tuple[float, float]:
+    """Where a pinhole camera at (0, -40.8, 42.4) sees a point: (row, column) in px.
+
+    It looks down at 45 degrees, and 64 px are 17.2 degrees.
+    """
+    forward, down = (y + 40.8) - (z - 42.4), -(y + 40.8) - (z - 42.4)
+    focal = 32 / np.tan(np.radians(17.2 / 2))
+    depth = forward / np.sqrt(2)
+    return 32 + focal * down / np.sqrt(2) / depth, 32 + focal * x / depth
+
+
 @needs_gl
-def test_objects_stand_where_they_are_told_to():
-    """Cells are 1 unit wide; the camera, 57 units away, shows 17.3 of them: 3.7 px each."""
+@pytest.mark.parametrize("cell", [(2, 2), (2, 13), (8, 8), (13, 4), (14, 13)])
+def test_objects_stand_where_they_are_told_to(cell):
     environment = make(batch_size=1)
     blank = canvas_of(environment.reset())[0]
-    for column in (2, 8, 13):
-        environment.reset()
-        action = commands(ADD, (8, column), SPHERE, size=2, batch=1)
-        _, _, left, right = box_of(canvas_of(environment.step(action))[0] - blank)
-        middle = (left + right + 1) / 2
-        assert middle == pytest.approx(32 + (column - 7.5) * 3.7, abs=1)
-        assert right + 1 - left == pytest.approx(2 * 1.8 * 3.7, abs=1)
-    bottoms = []
-    for row in (2, 8, 13):
-        environment.reset()
-        action = commands(ADD, (row, 8), SPHERE, size=0, batch=1)
-        bottoms.append(box_of(canvas_of(environment.step(action))[0] - blank)[1])
-    # Rows are 1.25 units deep, seen at 45 degrees.
-    for a, b, rows in zip(bottoms, bottoms[1:], (6, 5)):
-        assert b - a == pytest.approx(rows * 1.25 * 0.707 * 3.6, abs=1.5)
+    action = commands(ADD, cell, SPHERE, size=1, batch=1)
+    box = box_of(canvas_of(environment.step(action))[0] - blank)
+    top, bottom, left, right = box
+    # Cells are 1 unit wide and 1.25 deep; the sphere of radius 1.3 lies on the ground.
+    row, column = seen_at(cell[1] - 7.5, 1.25 * (7.5 - cell[0]), 1.3)
+    assert (top + bottom + 1) / 2 == pytest.approx(row, abs=1)
+    assert (left + right + 1) / 2 == pytest.approx(column, abs=1)
+    assert bottom + 1 - top == pytest.approx(2 * 1.3 * 3.7, abs=1.5)
+    assert right + 1 - left == pytest.approx(2 * 1.3 * 3.7, abs=1.5)
 
 
 @needs_gl

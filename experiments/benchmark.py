@@ -49,8 +49,9 @@ def benchmark_system() -> None:
     """Times render, act, critic update, policy update, and all together."""
     config = preset(_PRESET.value)
     system, store = make_system(config), ParameterStore()
-    learner = make_learner(system, load_dataset(config).train.images, store)
-    actor = make_actor(system, store, actor_id=0)
+    images = load_dataset(config).train.images
+    learner = make_learner(system, images, store)
+    actor = make_actor(system, store, actor_id=0, images=images)
     item = actor.play()
     trajectory = item.trajectory
     environment = system.environment(config.batch_size)

@@ -112,6 +112,8 @@ class Trajectory(NamedTuple):
       rewards: `[T, B]` float32, the environment's own rewards (0 for paintings).
       discounts: `[T, B]` float32; 0 at the end of the episode.
       noise: `[B, Z]` float32.
+      targets: `[B, H, W, C]` float32, what a conditional agent was shown to draw; None
+        for an unconditional one.
     """
 
     canvases: np.ndarray
@@ -121,6 +123,7 @@ class Trajectory(NamedTuple):
     rewards: np.ndarray
     discounts: np.ndarray
     noise: np.ndarray
+    targets: np.ndarray | None = None
 
 
 class LearnerState(NamedTuple):

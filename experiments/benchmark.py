@@ -2,12 +2,15 @@ r"""Measures the parts of a run on this machine, and names the bottleneck.
 
   python -m experiments.benchmark system --preset=mnist_small
   python -m experiments.benchmark render
+  python -m experiments.benchmark scenes
   python -m experiments.benchmark convolution
 
 `system` times each part alone, then all of them together with one actor thread, waits at
 the queue included. `render` compares renderers with libmypaint (if this system has it,
 see spiral_jax/renderers/libmypaint.py), pinned to one core and in two threads: strokes/s
-per brush and size. `convolution` compares two ways to write a strided convolution. All
+per brush and size. `scenes` times the MuJoCo environment: frames/s per canvas width,
+with and without shadows, in one thread and in two, and the parts of a frame.
+`convolution` compares two ways to write a strided convolution. All
 figures of a call come from one run; on a shared machine only ratios mean something.
 """
 
@@ -21,6 +24,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments.render_speed import benchmark_render
+from experiments.scene_speed import benchmark_scenes
 from spiral_jax.config import PRESETS, preset
 from spiral_jax.losses import gradient_penalty
 from spiral_jax.networks.layers import Downsample
@@ -45,8 +49,9 @@ def benchmark_system() -> None:
     """Times render, act, critic update, policy update, and all together."""
     config = preset(_PRESET.value)
     system, store = make_system(config), ParameterStore()
-    learner = make_learner(system, load_dataset(config).train.images, store)
-    actor = make_actor(system, store, actor_id=0)
+    images = load_dataset(config).train.images
+    learner = make_learner(system, images, store)
+    actor = make_actor(system, store, actor_id=0, images=images)
     item = actor.play()
     trajectory = item.trajectory
     environment = system.environment(config.batch_size)
@@ -124,6 +129,7 @@ def benchmark_convolution() -> None:
 BENCHMARKS = {
     "system": benchmark_system,
     "render": benchmark_render,
+    "scenes": lambda: benchmark_scenes(_SECONDS.value),
     "convolution": benchmark_convolution,
 }
 

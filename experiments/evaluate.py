@@ -1,8 +1,9 @@
-r"""Measures a trained agent: Fréchet distances, and the curve of its run.
+r"""Measures a trained agent: Fréchet distances or l2, and the curve of its run.
 
   python -m experiments.evaluate --run_dir=runs/mnist_small
 
-Prints the distance of the untrained agent, of this one and of real pictures. With --curve
+Prints the distance of the untrained agent, of this one and of real pictures; of a
+conditional agent, its l2 distance to held-out targets. With --curve
 it also draws the distances in metrics.jsonl against frames and minutes (needs matplotlib:
 `pip install 'spiral_jax[plot]'`).
 """
@@ -12,19 +13,29 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from spiral_jax.evaluation import NUM_SAMPLES, Evaluator, Table
+from spiral_jax.evaluation import NUM_SAMPLES, Evaluator
+from spiral_jax.reconstruction import NUM_TARGETS, ReconstructionEvaluator
 from spiral_jax.system import load_agent, load_dataset
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _CURVE = flags.DEFINE_string("curve", None, "PNG file to draw the run's curve into.")
 
 
-def draw_curve(run_dir: Path, table: Table, path: Path) -> None:
-    """Draws Fréchet distance against frames and minutes.
+def draw_curve(
+    run_dir: Path,
+    metric: str,
+    label: str,
+    untrained: float,
+    floor: tuple[str, float],
+    path: Path,
+) -> None:
+    """Draws a distance against frames and minutes.
 
     Args:
       run_dir: folder with a metrics.jsonl.
-      table: the untrained agent's distance begins the curve, real pictures' is its floor.
+      metric, label: the distance's name there, and for readers.
+      untrained: the untrained agent's, where the curve begins.
+      floor: name and value of a line to compare with.
       path: PNG to write.
     """
     import matplotlib
@@ -33,22 +44,22 @@ def draw_curve(run_dir: Path, table: Table, path: Path) -> None:
     from matplotlib import pyplot
 
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    points = [{"frames": 0, "minutes": 0, "frechet/distance": table.untrained}]
-    points += [json.loads(line) for line in lines if "frechet/distance" in line]
-    distances = [point["frechet/distance"] for point in points]
+    points = [{"frames": 0, "minutes": 0, metric: untrained}]
+    points += [json.loads(line) for line in lines if f'"{metric}"' in line]
+    distances = [point[metric] for point in points]
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
     for axis, key, scale, unit in (
         (axes[0], "frames", 1e6, "million frames"),
         (axes[1], "minutes", 1, "minutes"),
     ):
         axis.plot([point[key] / scale for point in points], distances, marker=".")
-        axis.axhline(table.real, color="grey", linestyle=":")
-        axis.axhline(0.1 * table.untrained, color="tab:green", linestyle="--")
+        axis.axhline(floor[1], color="grey", linestyle=":")
+        axis.axhline(0.1 * untrained, color="tab:green", linestyle="--")
         axis.set_yscale("log")
         axis.set_xlabel(unit)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("Fréchet distance")
-    axes[1].legend(["agent", "real digits", "0.1 x untrained"])
+    axes[0].set_ylabel(label)
+    axes[1].legend(["agent", floor[0], "0.1 x untrained"])
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -60,16 +71,23 @@ def main(argv: list[str]) -> None:
     run_dir = Path(_RUN_DIR.value)
     try:
         system, params, num_updates = load_agent(run_dir)
-        evaluator = Evaluator(system, load_dataset(system.config), run_dir)
+        make = ReconstructionEvaluator if system.config.conditional else Evaluator
+        evaluator = make(system, load_dataset(system.config), run_dir)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"evaluate: {error}") from error
     table = evaluator.table(params)
-    print(
-        f"{run_dir} after {num_updates} updates; {NUM_SAMPLES} drawings each; the "
-        f"classifier knows {evaluator.test_accuracy:.2%} of the test digits\n{table}"
-    )
+    if system.config.conditional:
+        floor = ("blank canvas", table.blank)
+        print(f"{run_dir} after {num_updates} updates; {NUM_TARGETS} targets\n{table}")
+    else:
+        floor = ("real digits", table.real)
+        print(
+            f"{run_dir} after {num_updates} updates; {NUM_SAMPLES} drawings each; the "
+            f"classifier knows {evaluator.test_accuracy:.2%} of the test digits\n{table}"
+        )
     if _CURVE.value:
-        draw_curve(run_dir, table, Path(_CURVE.value))
+        out, untrained = Path(_CURVE.value), table.untrained
+        draw_curve(run_dir, evaluator.metric, evaluator.label, untrained, floor, out)
 
 
 if __name__ == "__main__":

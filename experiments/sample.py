@@ -4,8 +4,9 @@ r"""Draws with a trained agent.
 
 Writes into the run folder (or --out): samples.png, a sheet of finished drawings;
 drawing.gif, the strokes one by one; programs.json, the commands; drawings.svg, the
-strokes as vector paths. --width and --brush draw the sheet's programs again, crisper or
-with another brush:
+strokes as vector paths, or mjcf/, the worlds of scenes for MuJoCo's viewer. Conditional
+agents draw the first held-out pictures, which the sheet shows before each drawing.
+--width and --brush draw the sheet's programs again, crisper or with another brush:
 
   python -m experiments.sample --run_dir=runs/mnist_pen --width=512 --num=16 --scale=1
 """
@@ -15,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags, logging
 
-from spiral_jax.environments import rerender
+from spiral_jax.data import to_float
+from spiral_jax.environments import export_mjcf, rerender
 from spiral_jax.pictures import programs_to_svg, save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
-from spiral_jax.system import load_agent, programs_of, sample_drawings
+from spiral_jax.system import load_agent, load_dataset, programs_of, sample_drawings
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _OUT = flags.DEFINE_string("out", None, "Where to write; the run folder if not given.")
@@ -48,7 +50,10 @@ def main(argv: list[str]) -> None:
         raise SystemExit(f"sample: {error}") from error
     out = Path(_OUT.value or _RUN_DIR.value)
     out.mkdir(parents=True, exist_ok=True)
-    drawings = sample_drawings(system, params, _NUM.value, _SEED.value)
+    targets = None
+    if system.config.conditional:
+        targets = to_float(load_dataset(system.config).test.images)
+    drawings = sample_drawings(system, params, _NUM.value, _SEED.value, targets)
     programs = programs_of(system, drawings)
     finished = drawings.canvases[-1]
     if _WIDTH.value or _BRUSH.value:
@@ -57,6 +62,11 @@ def main(argv: list[str]) -> None:
         except ValueError as error:
             raise SystemExit(f"sample: {error}") from error
         finished = np.stack(again)
+    if drawings.targets is not None:
+        width = finished.shape[1]
+        nearest = np.arange(width) * drawings.targets.shape[1] // width
+        shown = drawings.targets[:, nearest][:, :, nearest]
+        finished = np.stack([shown, finished], axis=1).reshape(-1, *finished.shape[1:])
     save_png(out / "samples.png", sheet(finished), _SCALE.value)
     save_gif(
         out / "drawing.gif",
@@ -64,10 +74,18 @@ def main(argv: list[str]) -> None:
         scale=_SCALE.value,
     )
     (out / "programs.json").write_text(programs_to_json(system.language, programs))
-    (out / "drawings.svg").write_text(programs_to_svg(programs[: _NUM_ANIMATED.value]))
+    few = programs[: _NUM_ANIMATED.value]
+    if system.config.dataset == "scenes":
+        last = "mjcf/"
+        (out / last).mkdir(exist_ok=True)
+        for number, program in enumerate(few):
+            (out / last / f"{number}.xml").write_text(export_mjcf(program))
+    else:
+        last = "drawings.svg"
+        (out / last).write_text(programs_to_svg(few))
     print(
         f"{len(programs)} drawings of the agent after {num_updates} updates: "
-        f"{out}/samples.png, drawing.gif, programs.json, drawings.svg"
+        f"{out}/samples.png, drawing.gif, programs.json, {last}"
     )
 
 

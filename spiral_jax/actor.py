@@ -8,6 +8,7 @@ import dm_env
 import jax
 import numpy as np
 
+from spiral_jax.data import ImageData
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
 from spiral_jax.programs import CommandLanguage
@@ -39,7 +40,11 @@ def make_agent(policy: Policy, language: CommandLanguage) -> Agent:
 
 
 def rollout(
-    environment: dm_env.Environment, agent: Agent, params: Any, key: chex.PRNGKey
+    environment: dm_env.Environment,
+    agent: Agent,
+    params: Any,
+    key: chex.PRNGKey,
+    targets: np.ndarray | None = None,
 ) -> Trajectory:
     """Plays one batch of whole episodes.
 
@@ -48,6 +53,7 @@ def rollout(
       agent: from `make_agent`.
       params: the policy's parameters, the same for all commands.
       key: decides everything that is random, the noise of the brush included.
+      targets: `[B, H, W, C]` float32, what a conditional agent is to draw.
 
     Returns:
       A `Trajectory` of fresh arrays: nothing that is done to the environment's arrays
@@ -62,6 +68,8 @@ def rollout(
     rewards, discounts = [], []
     while True:
         observation = {k: time_step.observation[k] for k in ("canvas", "action_mask")}
+        if targets is not None:
+            observation["target"] = targets
         canvases.append(observation["canvas"])
         if time_step.step_type[0] == dm_env.StepType.LAST:
             break
@@ -82,14 +90,15 @@ def rollout(
         rewards=np.stack(rewards),
         discounts=np.stack(discounts),
         noise=noise,
+        targets=targets,
     )
 
 
 class Actor:
     """One actor: an environment, an agent, and a random stream of its own.
 
-    The key of a rollout depends on (seed, actor, number of the rollout) alone: a resumed
-    actor goes on where the interrupted one was.
+    The key of a rollout, and the targets of a conditional one, depend on (seed, actor,
+    number of the rollout) alone: a resumed actor goes on where the interrupted one was.
     """
 
     def __init__(
@@ -101,10 +110,12 @@ class Actor:
         seed: int,
         actor_id: int = 0,
         num_rollouts: int = 0,
+        targets: ImageData | None = None,
     ):
         self._environment = environment
         self._agent = agent
         self._store = store
+        self._targets = targets
         self._key = jax.random.fold_in(jax.random.key(seed), actor_id)
         self.actor_id = actor_id
         self.num_rollouts = num_rollouts
@@ -113,7 +124,11 @@ class Actor:
         """Plays one batch of episodes; the parameters are read once."""
         version, params = self._store.latest()
         key = jax.random.fold_in(self._key, self.num_rollouts)
-        trajectory = rollout(self._environment, self._agent, params, key)
+        targets = None
+        if self._targets is not None:
+            batch_size = self._environment.batch_size
+            targets = self._targets.batch(batch_size, self.num_rollouts)
+        trajectory = rollout(self._environment, self._agent, params, key, targets)
         self.num_rollouts += 1
         return Item(trajectory, version, self.actor_id, self.num_rollouts)
 

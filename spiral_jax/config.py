@@ -10,10 +10,10 @@ from typing import Any
 from spiral_jax.environments.painting import find_brush
 from spiral_jax.environments.pens import BACKGROUNDS
 from spiral_jax.networks.policy import PRESETS as POLICIES
-from spiral_jax.rewards import FORMS
+from spiral_jax.rewards import FORMS, SOURCES
 
 ALGORITHMS = ("vtrace", "a2c")
-DATASETS = ("mnist",)
+DATASETS = ("mnist", "scenes")
 
 
 def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
@@ -28,10 +28,20 @@ class Config:
     """Settings of a training run; impossible values are refused with the reason."""
 
     # Data.
-    dataset: str = _setting("mnist", "What the agent learns to draw.", DATASETS)
+    dataset: str = _setting(
+        "mnist",
+        "What the agent learns to draw; scenes are built in MuJoCo, all else painted.",
+        DATASETS,
+    )
     data_dir: str = _setting(
         "",
-        "Folder of the four MNIST idx files; empty for the embedded 10,000 digits.",
+        "Folder of the four MNIST idx files; empty for the embedded 10,000 digits. Of "
+        "scenes: where they are cached; empty for .cache/spiral_jax in your home.",
+    )
+    max_objects: int = _setting(5, "Objects of a scene in the data, at most.")
+    num_scenes: int = _setting(50_000, "Training scenes to generate.")
+    conditional: bool = _setting(
+        False, "Show the policy and the critic a picture that is to be drawn."
     )
 
     # Environment (spec, section 3).
@@ -51,9 +61,15 @@ class Config:
     use_color: bool = _setting(False, "RGB canvases and colour components.")
     use_pressure: bool = _setting(True, "Whether commands choose a pressure.")
     background: str = _setting("white", "Colour of the paper.", tuple(BACKGROUNDS))
+    shadows: bool = _setting(
+        True, "Whether objects of scenes cast shadows; three quarters of their cost."
+    )
 
     # Networks (spec, section 5).
     policy: str = _setting("paper", "Size of the policy network.", tuple(POLICIES))
+    blind: bool = _setting(
+        False, "Conditional agents: hide the canvas, so that it sees the target only."
+    )
     critic_width: int = _setting(
         64, "Channels of the critic's first layer; each further one has twice as many."
     )
@@ -67,7 +83,13 @@ class Config:
         True, "Standardise rewards and advantages over the batch."
     )
     reward: str = _setting(
-        "delta", "Critic's score at the end, or its change at each command.", FORMS
+        "delta", "Score at the end, or its change at each command.", FORMS
+    )
+    reward_source: str = _setting(
+        "critic",
+        "What scores: the critic, or, of conditional agents, the negative l2 distance to "
+        "the target, with no critic at all.",
+        SOURCES,
     )
     stroke_start_cost: float = _setting(
         0.0, "Subtracted from the reward each time the pen is put down."
@@ -130,7 +152,7 @@ class Config:
         for name in (
             *("batch_size", "critic_width", "critic_steps", "replay_batches"),
             *("num_actors", "queue_capacity", "max_updates", "log_updates"),
-            "average_updates",
+            *("average_updates", "max_objects", "num_scenes"),
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
@@ -160,6 +182,29 @@ class Config:
                 "use_color=True with dataset='mnist': the digits are grey, the critic "
                 "would tell them by colour alone; set use_color=False."
             )
+        for name in ("blind", "reward_source"):
+            value = getattr(self, name)
+            if not self.conditional and value in (True, "l2"):
+                raise ValueError(
+                    f"{name}={value!r} needs a target; set conditional=True with it."
+                )
+        if self.dataset == "scenes":
+            if not self.conditional:
+                raise ValueError(
+                    "conditional=False with dataset='scenes': agents rebuild scenes that "
+                    "they are shown; set conditional=True."
+                )
+            if self.stroke_start_cost:
+                raise ValueError(
+                    f"stroke_start_cost={self.stroke_start_cost} with dataset='scenes': "
+                    "no strokes there; set it to 0."
+                )
+            if self.max_objects > self.grid_width**2:
+                raise ValueError(
+                    f"max_objects={self.max_objects} with grid_width={self.grid_width}: "
+                    "each needs a cell of its own; expected at most "
+                    f"{self.grid_width**2}."
+                )
         if self.synchronous and self.num_actors != 1:
             raise ValueError(
                 f"synchronous=True with num_actors={self.num_actors}: lock step has "
@@ -180,10 +225,13 @@ class Config:
             **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         )
 
-    def painting(self) -> dict[str, Any]:
-        """Returns the keyword arguments of `Painting` that this run fixes."""
-        names = ("canvas_width", "grid_width", "episode_length", "brush")
-        names += ("brush_sizes", "use_color", "use_pressure", "background")
+    def environment(self) -> dict[str, Any]:
+        """Returns the settings for `make_environment` that this run fixes."""
+        names = ("canvas_width", "grid_width", "episode_length")
+        if self.dataset == "scenes":
+            settings = {name: getattr(self, name) for name in (*names, "shadows")}
+            return {"environment": "scenes", **settings}
+        names += ("brush", "brush_sizes", "use_color", "use_pressure", "background")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -192,21 +240,24 @@ class Config:
         return self.episode_length - 1
 
 
+_MNIST_SMALL = Config(
+    canvas_width=32,
+    grid_width=16,
+    episode_length=7,
+    brush_sizes=(2.5, 4.0),
+    use_pressure=False,
+    policy="small",
+    critic_width=32,
+    # Faster than the paper's, and hardly any replay: with a delay of ten updates
+    # policy and critic circle each other.
+    policy_learning_rate=6e-4,
+    critic_learning_rate=1e-3,
+    replay_batches=3,
+)
+
 PRESETS: dict[str, Config] = {
-    "mnist_small": Config(
-        canvas_width=32,
-        grid_width=16,
-        episode_length=7,
-        brush_sizes=(2.5, 4.0),
-        use_pressure=False,
-        policy="small",
-        critic_width=32,
-        # Faster than the paper's, and hardly any replay: with a delay of ten updates
-        # policy and critic circle each other.
-        policy_learning_rate=6e-4,
-        critic_learning_rate=1e-3,
-        replay_batches=3,
-    ),
+    "mnist_small": _MNIST_SMALL,
+    "mnist_conditional": dataclasses.replace(_MNIST_SMALL, conditional=True),
     "mnist_pen": Config(
         brush="classic/pen",
         policy="small",
@@ -217,6 +268,19 @@ PRESETS: dict[str, Config] = {
         replay_batches=3,
     ),
     "mnist": Config(),
+    # One or two objects, three commands: one may be spent on mending.
+    "scenes_small": dataclasses.replace(
+        _MNIST_SMALL,
+        dataset="scenes",
+        conditional=True,
+        grid_width=8,
+        episode_length=4,
+        max_objects=2,
+        shadows=False,
+    ),
+    "scenes": Config(
+        dataset="scenes", conditional=True, grid_width=16, episode_length=21
+    ),
 }
 
 

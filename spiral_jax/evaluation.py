@@ -166,7 +166,14 @@ class Table(NamedTuple):
 
 
 class Evaluator:
-    """Measures drawings of agents against a run's test pictures."""
+    """Measures drawings of agents against a run's test pictures.
+
+    Attributes:
+      metric, label: what the measure is called in metrics.jsonl, and for readers.
+    """
+
+    metric = "frechet/distance"
+    label = "Fréchet distance"
 
     def __init__(self, system: System, data: Dataset, run_dir: Path):
         """Loads the run's classifier, or trains and caches it in `run_dir`."""

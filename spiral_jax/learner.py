@@ -48,21 +48,22 @@ def _initialiser(optimiser) -> Callable[[Any], LearnerState]:
 
 
 def make_policy_update(
-    loss: Callable, rewards: Callable, critic_apply: Callable, learning_rate: float
+    loss: Callable, rewards: Callable, score: Callable, learning_rate: float
 ) -> Update:
     """Builds the policy learner; `apply` takes `(state, critic_params, trajectory)`.
 
     Args:
       loss: from `make_policy_loss`.
       rewards: from `make_rewards`.
-      critic_apply: `(params, images) -> scores`; the critic of the moment pays.
+      score: `(critic_params, images, targets) -> [N]`, what pays: the critic of the
+        moment, or a fixed distance to the targets.
       learning_rate: of Adam.
     """
     optimiser = optax.adam(learning_rate)
 
     def apply(state: LearnerState, critic_params: Any, trajectory: Trajectory):
         reward, reward_metrics = rewards(
-            trajectory, lambda images: critic_apply(critic_params, images)
+            trajectory, lambda images, targets: score(critic_params, images, targets)
         )
         gradients, metrics = jax.grad(loss, has_aux=True)(
             state.params, trajectory, reward
@@ -74,7 +75,7 @@ def make_policy_update(
 
 
 def make_critic_update(loss: Callable, learning_rate: float, seed: int) -> Update:
-    """Builds the critic's learner; `apply` takes `(state, real, fake)`.
+    """Builds the critic's learner; `apply` takes `(state, real, fake, target=None)`.
 
     Args:
       loss: from `make_critic_loss`.
@@ -83,9 +84,16 @@ def make_critic_update(loss: Callable, learning_rate: float, seed: int) -> Updat
     """
     optimiser = optax.adam(learning_rate, **CRITIC_BETAS)
 
-    def apply(state: LearnerState, real: chex.Array, fake: chex.Array):
+    def apply(
+        state: LearnerState,
+        real: chex.Array,
+        fake: chex.Array,
+        target: chex.Array | None = None,
+    ):
         key = jax.random.fold_in(jax.random.key(seed), state.num_updates)
-        gradients, metrics = jax.grad(loss, has_aux=True)(state.params, key, real, fake)
+        gradients, metrics = jax.grad(loss, has_aux=True)(
+            state.params, key, real, fake, target
+        )
         return _descend(optimiser, state, gradients, metrics, "critic")
 
     return Update(_initialiser(optimiser), jax.jit(apply))
@@ -113,7 +121,7 @@ class Learner:
         critic_update: Update,
         policy_params: Any,
         critic_params: Any,
-        data: ImageData,
+        data: ImageData | None,
         replay: Replay,
         store: ParameterStore,
         critic_steps: int,
@@ -124,10 +132,12 @@ class Learner:
         Args:
           policy_update, critic_update: the pure learners.
           policy_params, critic_params: initial parameters.
-          data: real pictures.
-          replay: rendered ones.
+          data: real pictures; None if the agent is conditional: what is real is then the
+            target itself.
+          replay: rendered ones; of a conditional agent, pairs of render and target, along
+            the channels.
           store: where actors read the policy's parameters.
-          critic_steps: critic updates per policy update.
+          critic_steps: critic updates per policy update; 0 if another score pays.
           average_updates: time constant of `average`.
         """
         self._policy_update = policy_update
@@ -148,8 +158,9 @@ class Learner:
 
     def compile(self, item: Item) -> None:
         """Compiles both updates on an example; learns nothing from it."""
-        pictures = item.trajectory.canvases[-1]
-        self._critic_update.apply(self.critic, pictures, pictures)
+        pictures, targets = item.trajectory.canvases[-1], item.trajectory.targets
+        if self._critic_steps:
+            self._critic_update.apply(self.critic, pictures, pictures, targets)
         self._policy_update.apply(self.policy, self.critic.params, item.trajectory)
 
     def step(self, item: Item) -> dict[str, chex.Array]:
@@ -158,8 +169,11 @@ class Learner:
         Returns:
           Metrics, some of which may still be computing on the device.
         """
-        pictures = item.trajectory.canvases[-1]
+        pictures, targets = item.trajectory.canvases[-1], item.trajectory.targets
+        if targets is not None:
+            pictures = np.concatenate([pictures, targets], axis=-1)
         self._replay.add(pictures)
+        critic_metrics = {}
         for _ in range(self._critic_steps):
             critic_metrics = self.update_critic(len(pictures))
         metrics = self.update_policy(item.trajectory)
@@ -173,10 +187,14 @@ class Learner:
 
     def update_critic(self, batch_size: int) -> dict[str, chex.Array]:
         """Does one critic update on real pictures and replayed ones."""
-        real = self._data.batch(batch_size, self.num_draws)
-        fake = self._replay.sample(batch_size, self.num_draws)
+        fake, target = self._replay.sample(batch_size, self.num_draws), None
+        if self._data is None:
+            fake, target = np.split(fake, 2, axis=-1)
+            real = target
+        else:
+            real = self._data.batch(batch_size, self.num_draws)
         self.num_draws += 1
-        self.critic, metrics = self._critic_update.apply(self.critic, real, fake)
+        self.critic, metrics = self._critic_update.apply(self.critic, real, fake, target)
         return metrics
 
     def update_policy(self, trajectory: Trajectory) -> dict[str, chex.Array]:

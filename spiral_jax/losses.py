@@ -184,10 +184,11 @@ def gradient_penalty(
 def make_critic_loss(
     discriminator: Discriminator, *, gradient_penalty_cost: float, offset_cost: float
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
-    """Builds `loss(params, key, real, fake) -> (scalar, metrics)`.
+    """Builds `loss(params, key, real, fake, target=None) -> (scalar, metrics)`.
 
     `-E D(real) + E D(fake) + gradient_penalty_cost GP + offset_cost offset^2`; the last
     term pins the critic's free constant: offset is the mean of the two expectations.
+    With targets the critic judges the pairs (target, real) and (target, fake).
 
     Args:
       discriminator: the critic.
@@ -195,14 +196,22 @@ def make_critic_loss(
       offset_cost: weight of the pin.
     """
 
-    def loss(params, key: chex.PRNGKey, real: chex.Array, fake: chex.Array):
+    def loss(
+        params,
+        key: chex.PRNGKey,
+        real: chex.Array,
+        fake: chex.Array,
+        target: chex.Array | None = None,
+    ):
         chex.assert_rank([real, fake], 4)
         chex.assert_equal_shape([real, fake])
-        scores = discriminator.apply(params, jnp.concatenate([real, fake]))
+        twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), target)
+        scores = discriminator.apply(params, jnp.concatenate([real, fake]), twice)
         real_score, fake_score = jnp.mean(scores.reshape(2, -1), axis=1)
         mix = jax.random.uniform(key, (real.shape[0], 1, 1, 1))
         penalty, norm = gradient_penalty(
-            lambda x: discriminator.apply(params, x), mix * real + (1 - mix) * fake
+            lambda x: discriminator.apply(params, x, target),
+            mix * real + (1 - mix) * fake,
         )
         gap = real_score - fake_score
         offset = 0.5 * (real_score + fake_score)

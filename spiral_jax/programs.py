@@ -35,14 +35,14 @@ class Component:
       num_values: actions are integers in `0..num_values - 1`.
       grid_width: for locations, the width of the square grid that the values index
         row by row (`index = y * grid_width + x`); None for plain categories.
-      used_when: `(other component, its value)` under which this one has an effect;
-        None when it always has.
+      used_when: `(other component, those of its values)` under which this one has an
+        effect; None when it always has.
     """
 
     name: str
     num_values: int
     grid_width: int | None = None
-    used_when: tuple[str, int] | None = None
+    used_when: tuple[str, tuple[int, ...]] | None = None
 
     @property
     def is_location(self) -> bool:
@@ -76,8 +76,9 @@ class CommandLanguage:
             if component.used_when is None:
                 masks[component.name] = xp.ones(actions[component.name].shape, np.float32)
             else:
-                other, value = component.used_when
-                masks[component.name] = (actions[other] == value).astype(np.float32)
+                other, values = component.used_when
+                used = xp.isin(actions[other], np.array(values))
+                masks[component.name] = used.astype(np.float32)
         return masks
 
     def constant(self, value: int, shape: tuple[int, ...], dtype) -> dict:
@@ -137,7 +138,7 @@ def painting_language(
     `flag` 0 lifts the pen and moves it to `end`; 1 paints a quadratic Bézier curve from
     the pen over `control` to `end`. All other components matter only when painting.
     """
-    painting = ("flag", 1)
+    painting = ("flag", (1,))
     components = [
         Component("flag", 2),
         Component("end", grid_width**2, grid_width),
@@ -151,6 +152,28 @@ def painting_language(
             Component(name, 20, None, painting) for name in ("red", "green", "blue")
         ]
     return CommandLanguage(tuple(components))
+
+
+OPERATIONS = ("add", "change", "skip")
+SHAPES = ("box", "sphere", "cylinder", "capsule")
+
+
+def scenes_language(grid_width: int) -> CommandLanguage:
+    """Returns the language of MuJoCo scenes (paper, section 4.1; spec section 4).
+
+    `operation` 0 adds an object, 1 changes the one added last, 2 skips; the other
+    components, which describe the object, matter only when adding or changing.
+    """
+    building = ("operation", (0, 1))
+    return CommandLanguage(
+        (
+            Component("operation", len(OPERATIONS)),
+            Component("shape", len(SHAPES), None, building),
+            Component("location", grid_width**2, grid_width, building),
+            Component("size", 3, None, building),
+            *(Component(name, 4, None, building) for name in ("red", "green", "blue")),
+        )
+    )
 
 
 def grid_to_canvas(

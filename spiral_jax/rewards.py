@@ -10,12 +10,21 @@ from spiral_jax.types import Trajectory
 FORMS = ("final", "delta")
 
 
+SOURCES = ("critic", "l2")
+
+
+def negative_distance(images: chex.Array, targets: chex.Array) -> chex.Array:
+    """Returns `-|image - target|_2`, `[N]`, the paper's baseline for a critic's score."""
+    return -jnp.sqrt(jnp.sum((images - targets) ** 2, axis=(1, 2, 3)))
+
+
 def make_rewards(
-    form: str, *, stroke_start_cost: float, blank_cost: float, background: float
+    form: str, *, stroke_start_cost: float, blank_cost: float
 ) -> Callable[..., tuple[chex.Array, Mapping[str, chex.Array]]]:
     """Builds `rewards(trajectory, score) -> ([T, B] float32, metrics)`.
 
-    `score` maps canvases `[N, H, W, C]` to `[N]` scores, higher is better.
+    `score` maps canvases and targets `[N, H, W, C]` (None for an unconditional agent) to
+    `[N]` scores, higher is better.
 
     Args:
       form: "final": `r_T = D(canvas_T)`, 0 before (paper, equation 4); or "delta":
@@ -23,8 +32,7 @@ def make_rewards(
         (SPIRAL++'s temporal credit assignment).
       stroke_start_cost: subtracted for every command that puts the pen down (paper,
         section 4.2).
-      blank_cost: subtracted at the end if the canvas is still blank.
-      background: value of a blank canvas.
+      blank_cost: subtracted at the end if the canvas is as it was at the beginning.
 
     Raises:
       ValueError: unknown form.
@@ -32,18 +40,22 @@ def make_rewards(
     if form not in FORMS:
         raise ValueError(f"reward={form!r}: expected one of {FORMS}.")
 
-    def rewards(trajectory: Trajectory, score: Callable[[chex.Array], chex.Array]):
+    def rewards(trajectory: Trajectory, score: Callable[..., chex.Array]):
         t, b = trajectory.rewards.shape
-        final_canvas = trajectory.canvases[-1]
+        final_canvas, targets = trajectory.canvases[-1], trajectory.targets
         if form == "delta":
             canvases = trajectory.canvases
-            scores = score(canvases.reshape(-1, *canvases.shape[2:])).reshape(t + 1, b)
+            if targets is not None:
+                targets = jnp.tile(targets, (t + 1, 1, 1, 1))
+            scores = score(canvases.reshape(-1, *canvases.shape[2:]), targets)
+            scores = scores.reshape(t + 1, b)
             reward = scores[1:] - scores[:-1]
             final_scores = scores[-1]
         else:
-            final_scores = score(final_canvas)
+            final_scores = score(final_canvas, targets)
             reward = jnp.zeros([t, b]).at[-1].set(final_scores)
-        blank = jnp.all(jnp.abs(final_canvas - background) < 1 / 255, axis=(1, 2, 3))
+        change = jnp.abs(final_canvas - trajectory.canvases[0])
+        blank = jnp.all(change < 1 / 255, axis=(1, 2, 3))
         reward = reward.at[-1].add(-blank_cost * blank)
         if stroke_start_cost:
             reward -= stroke_start_cost * stroke_starts(trajectory.actions["flag"])

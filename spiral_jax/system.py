@@ -13,8 +13,8 @@ from spiral_jax.actor import Actor, Agent, make_agent, rollout
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.data import Dataset, ImageData, load_mnist
-from spiral_jax.environments import Painting
-from spiral_jax.environments.pens import BACKGROUNDS
+from spiral_jax.data.scenes import load_scenes
+from spiral_jax.environments import Episodes, make_environment
 from spiral_jax.learner import Learner, make_critic_update, make_policy_update
 from spiral_jax.losses import make_critic_loss, make_policy_loss
 from spiral_jax.networks import (
@@ -26,7 +26,7 @@ from spiral_jax.networks import (
 from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.queues import ParameterStore
 from spiral_jax.replay import Replay
-from spiral_jax.rewards import make_rewards
+from spiral_jax.rewards import make_rewards, negative_distance
 from spiral_jax.types import Trajectory
 
 # Every random stream of a run has a number of its own, so that none repeats another.
@@ -49,9 +49,10 @@ class System(NamedTuple):
     discriminator: Discriminator
     agent: Agent
 
-    def environment(self, batch_size: int, seed: int = 0) -> Painting:
+    def environment(self, batch_size: int, seed: int = 0) -> Episodes:
         """Makes an environment of this run's kind."""
-        return Painting(batch_size=batch_size, seed=seed, **self.config.painting())
+        settings = self.config.environment()
+        return make_environment(settings, batch_size=batch_size, seed=seed)
 
     def seed(self, stream: str) -> int:
         """Returns the seed of a named random stream of this run."""
@@ -65,10 +66,17 @@ class System(NamedTuple):
 
 def make_system(config: Config) -> System:
     """Builds the networks that a configuration asks for."""
-    environment = Painting(batch_size=1, **config.painting())
-    canvas_shape = environment.observation_spec()["canvas"].shape[1:]
-    background = BACKGROUNDS[config.background]
-    policy = make_policy(environment.language, canvas_shape, config.policy, background)
+    environment = make_environment(config.environment(), batch_size=1)
+    blank = environment.reset().observation["canvas"][0]
+    environment.close()
+    policy = make_policy(
+        environment.language,
+        blank.shape,
+        config.policy,
+        blank,
+        conditional=config.conditional,
+        blind=config.blind,
+    )
     return System(
         config=config,
         language=environment.language,
@@ -80,6 +88,15 @@ def make_system(config: Config) -> System:
 
 def load_dataset(config: Config) -> Dataset:
     """Loads the data that a configuration names."""
+    if config.dataset == "scenes":
+        return load_scenes(
+            config.data_dir,
+            config.canvas_width,
+            grid_width=config.grid_width,
+            shadows=config.shadows,
+            max_objects=config.max_objects,
+            num_train=config.num_scenes,
+        )
     return load_mnist(config.data_dir, config.canvas_width, config.background)
 
 
@@ -93,8 +110,13 @@ def make_learner(system: System, images: np.ndarray, store: ParameterStore) -> L
     """
     config = system.config
     critic_key = jax.random.key(system.seed("critic"))
-    picture_shape = (config.batch_size, *images.shape[1:])
-    critic_apply = system.discriminator.apply
+    height, width, channels = images.shape[1:]
+    example = np.zeros([1, height, width, channels], np.float32)
+    # A conditional agent's replay and critic take pairs with the target.
+    pair = (example, example) if config.conditional else (example,)
+    score = system.discriminator.apply
+    if config.reward_source == "l2":
+        score = lambda critic_params, images, targets: negative_distance(images, targets)
     return Learner(
         policy_update=make_policy_update(
             make_policy_loss(
@@ -110,9 +132,8 @@ def make_learner(system: System, images: np.ndarray, store: ParameterStore) -> L
                 config.reward,
                 stroke_start_cost=config.stroke_start_cost,
                 blank_cost=config.blank_cost,
-                background=BACKGROUNDS[config.background],
             ),
-            critic_apply,
+            score,
             config.policy_learning_rate,
         ),
         critic_update=make_critic_update(
@@ -125,22 +146,37 @@ def make_learner(system: System, images: np.ndarray, store: ParameterStore) -> L
             system.seed("penalty"),
         ),
         policy_params=system.initial_policy(),
-        critic_params=system.discriminator.init(
-            critic_key, np.zeros([1, *images.shape[1:]], np.float32)
+        critic_params=system.discriminator.init(critic_key, *pair),
+        data=None if config.conditional else ImageData(images, system.seed("data")),
+        replay=Replay(
+            config.replay_batches,
+            (config.batch_size, height, width, channels * len(pair)),
+            system.seed("replay"),
         ),
-        data=ImageData(images, system.seed("data")),
-        replay=Replay(config.replay_batches, picture_shape, system.seed("replay")),
         store=store,
-        critic_steps=config.critic_steps,
+        critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
         average_updates=config.average_updates,
     )
 
 
 def make_actor(
-    system: System, store: ParameterStore, actor_id: int, num_rollouts: int = 0
+    system: System,
+    store: ParameterStore,
+    actor_id: int,
+    num_rollouts: int = 0,
+    images: np.ndarray | None = None,
 ) -> Actor:
-    """Builds an actor with an environment of its own."""
+    """Builds an actor with an environment of its own.
+
+    Args:
+      system: from `make_system`.
+      store: where it reads the policy's parameters.
+      actor_id: its number; decides its random stream.
+      num_rollouts: how many it has played before.
+      images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
+    """
     seed = system.seed("actors")
+    targets = ImageData(images, seed + actor_id) if system.config.conditional else None
     return Actor(
         system.environment(system.config.batch_size, seed + actor_id),
         system.agent,
@@ -148,11 +184,17 @@ def make_actor(
         seed=seed,
         actor_id=actor_id,
         num_rollouts=num_rollouts,
+        targets=targets,
     )
 
 
 def sample_trajectories(
-    system: System, params: Any, num_episodes: int, seed: int, batch_size: int = 100
+    system: System,
+    params: Any,
+    num_episodes: int,
+    seed: int,
+    targets: np.ndarray | None = None,
+    batch_size: int = 100,
 ) -> Iterator[Trajectory]:
     """Yields trajectories that hold at least `num_episodes` episodes together.
 
@@ -161,26 +203,44 @@ def sample_trajectories(
       params: the policy's parameters.
       num_episodes: how many drawings are wanted.
       seed: of the sampling; the same seed draws the same.
+      targets: what a conditional agent is shown, `[N, H, W, C]` float32; begun again
+        if there are more episodes.
       batch_size: episodes a trajectory.
     """
     batch_size = min(batch_size, num_episodes)
     environment = system.environment(batch_size, seed)
     key = jax.random.key(seed)
     for number in range(-(-num_episodes // batch_size)):
-        yield rollout(environment, system.agent, params, jax.random.fold_in(key, number))
+        shown = None
+        if targets is not None:
+            first = number * batch_size
+            shown = targets[np.arange(first, first + batch_size) % len(targets)]
+        number_key = jax.random.fold_in(key, number)
+        yield rollout(environment, system.agent, params, number_key, shown)
+    environment.close()
 
 
 def sample_drawings(
-    system: System, params: Any, num_episodes: int, seed: int
+    system: System,
+    params: Any,
+    num_episodes: int,
+    seed: int,
+    targets: np.ndarray | None = None,
 ) -> Trajectory:
     """Samples exactly `num_episodes` episodes as one trajectory."""
-    parts = list(sample_trajectories(system, params, num_episodes, seed))
-    noise = np.concatenate([part.noise for part in parts])
+    parts = sample_trajectories(system, params, num_episodes, seed, targets)
+    # What an episode has once gets the time axis that all else has.
     joined = jax.tree.map(
         lambda *x: np.concatenate(x, axis=1)[:, :num_episodes],
-        *(part._replace(noise=part.noise[None]) for part in parts),
+        *(_once(part, lambda x: x[None]) for part in parts),
     )
-    return joined._replace(noise=noise[:num_episodes])
+    return _once(joined, lambda x: x[0])
+
+
+def _once(trajectory: Trajectory, change) -> Trajectory:
+    return trajectory._replace(
+        noise=change(trajectory.noise), targets=jax.tree.map(change, trajectory.targets)
+    )
 
 
 def programs_of(system: System, trajectory: Trajectory) -> list[Program]:

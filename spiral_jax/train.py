@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from spiral_jax.actor import Actor
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.evaluation import Evaluator, Table
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
+from spiral_jax.reconstruction import Reconstruction, ReconstructionEvaluator
 from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
 
 SHEET_DRAWINGS = 100
 
 
-def train(config: Config, run_dir: str | Path) -> Table | None:
+def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
     Leaves `config.json`, `metrics.jsonl`, `samples.png`, `classifier.npz`,
@@ -31,7 +33,8 @@ def train(config: Config, run_dir: str | Path) -> Table | None:
       run_dir: the run's folder; made if absent.
 
     Returns:
-      The Fréchet distances of the untrained agent, of this one and of real pictures;
+      The Fréchet distances of the untrained agent, of this one and of real pictures; of
+      conditional agents, l2 distances to held-out targets;
       None after Ctrl-C or SIGTERM, which save and return early.
 
     Raises:
@@ -60,7 +63,8 @@ class _Run:
             )
         self._system, data = make_system(config), load_dataset(config)
         self._store = ParameterStore()
-        self._learner = make_learner(self._system, data.train.images, self._store)
+        self._images = data.train.images
+        self._learner = make_learner(self._system, self._images, self._store)
         self._num_rollouts, minutes = 0, 0.0
         if resumed:
             state = self._checkpointer.restore(self._state(minutes))
@@ -70,20 +74,25 @@ class _Run:
         (run_dir / "config.json").write_text(
             json.dumps(dataclasses.asdict(config), indent=1) + "\n"
         )
-        self._evaluator = Evaluator(self._system, data, run_dir)
+        evaluator = ReconstructionEvaluator if config.conditional else Evaluator
+        self._evaluator = evaluator(self._system, data, run_dir)
         self._metrics = Metrics(run_dir, self._learner.num_updates, self._frames, minutes)
         self._progress = ProgressLine(config.max_updates, config.max_minutes)
         self._queue = TrajectoryQueue(config.queue_capacity)
         self._actors = [
-            make_actor(self._system, self._store, actor_id, self._num_rollouts)
+            self._make_actor(actor_id, self._num_rollouts)
             for actor_id in range(config.num_actors)
         ]
 
-    def train(self) -> Table | None:
+    def _make_actor(self, actor_id: int, num_rollouts: int = 0) -> Actor:
+        images = self._images
+        return make_actor(self._system, self._store, actor_id, num_rollouts, images)
+
+    def train(self) -> Table | Reconstruction | None:
         """Runs until a limit is reached or a signal comes."""
         # Nothing can be lost until compilation is over, so signals end it as usual.
         self._progress.say("compiling ...")
-        warm_up = make_actor(self._system, self._store, actor_id=len(self._actors))
+        warm_up = self._make_actor(actor_id=len(self._actors))
         self._learner.compile(warm_up.play())
         threads = [
             threading.Thread(
@@ -167,21 +176,21 @@ class _Run:
         )
 
     def _evaluate(self) -> None:
-        """Writes the Fréchet distance and a sheet of samples."""
+        """Writes how well the agent draws, and a sheet of samples."""
         distance, drawings = self._evaluator.distance(
             self._learner.average, lambda: self._queue.stopped
         )
         updates = self._learner.num_updates
-        self._metrics.write(updates, self._frames, {"frechet/distance": distance})
+        self._metrics.write(updates, self._frames, {self._evaluator.metric: distance})
         page = sheet(drawings[:SHEET_DRAWINGS])
         save_png(self._dir / "samples.png", page, scale=2)
         self._metrics.picture(updates, "samples", page)
         self._progress.say(
             f"{updates} updates, {self._frames:,} frames, "
-            f"{self._metrics.minutes:.1f} min: Fréchet distance {distance:.1f}"
+            f"{self._metrics.minutes:.1f} min: {self._evaluator.label} {distance:.4g}"
         )
 
-    def _finish(self) -> Table:
+    def _finish(self) -> Table | Reconstruction:
         self._save()
         self._evaluate()
         return self._evaluator.table(self._learner.average)

@@ -7,6 +7,7 @@
     S   samples along one stroke's curve
     Z   length of the policy's noise vector
     K   components of a command
+    M   objects of a scene, at most
 
 Images are float32 in 0..1 with the channels last. Locations are (y, x), in that order.
 """
@@ -44,6 +45,25 @@ class Stroke(NamedTuple):
     pressure_start: chex.Array
     pressure_end: chex.Array
     color: chex.Array
+
+
+class Objects(NamedTuple):
+    """What stands on the ground of each scene: all that the scene renderer gets to see.
+
+    Attributes:
+      count: `[B]` int32 in 0..M; a scene's objects are its first `count`.
+      shape: `[B, M]` int32, index into `programs.SHAPES`.
+      position: `[B, M, 2]` float32, where it stands, (y, x) in world units from the
+        ground's middle; y grows away from the camera, x to the right.
+      radius: `[B, M]` float32, world units.
+      color: `[B, M, 3]` float32 in 0..1.
+    """
+
+    count: np.ndarray
+    shape: np.ndarray
+    position: np.ndarray
+    radius: np.ndarray
+    color: np.ndarray
 
 
 class AgentState(NamedTuple):
@@ -92,6 +112,8 @@ class Trajectory(NamedTuple):
       rewards: `[T, B]` float32, the environment's own rewards (0 for paintings).
       discounts: `[T, B]` float32; 0 at the end of the episode.
       noise: `[B, Z]` float32.
+      targets: `[B, H, W, C]` float32, what a conditional agent was shown to draw; None
+        for an unconditional one.
     """
 
     canvases: np.ndarray
@@ -101,6 +123,7 @@ class Trajectory(NamedTuple):
     rewards: np.ndarray
     discounts: np.ndarray
     noise: np.ndarray
+    targets: np.ndarray | None = None
 
 
 class LearnerState(NamedTuple):

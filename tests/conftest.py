@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from spiral_jax.config import Config, preset
+from spiral_jax.data.scenes import load_scenes
+from spiral_jax.renderers.scene import NoGLError, SceneRenderer
 from spiral_jax.system import make_system
 
 MNIST_DIR = Path(__file__).parents[2] / "shared" / "data" / "mnist"
@@ -46,3 +48,31 @@ def random_actions(language, shape, rng) -> dict[str, np.ndarray]:
 
 def assert_trees_equal(a, b) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def _why_scenes_cannot_be_drawn() -> str:
+    try:
+        SceneRenderer(canvas_width=8, shadows=False).close()
+    except NoGLError as error:
+        return str(error)
+    return ""
+
+
+needs_gl = pytest.mark.skipif(
+    bool(reason := _why_scenes_cannot_be_drawn()), reason=reason
+)
+
+
+@pytest.fixture(scope="session")
+def scenes_dir(tmp_path_factory):
+    """Folder in which the small set of scenes is cached for all tests."""
+    return tmp_path_factory.mktemp("scenes")
+
+
+@pytest.fixture(scope="session")
+def few_scenes(scenes_dir):
+    return load_few_scenes(scenes_dir)
+
+
+def load_few_scenes(folder):
+    return load_scenes(folder, num_train=20, num_test=20, progress=False)

@@ -133,9 +133,9 @@ def test_rewards_by_hand():
         canvases[t, 0] = 1 - 0.1 * t**2
     flags = np.array([[1, 0], [1, 0], [0, 0]])
     trajectory = trajectory_of(canvases, flags)
-    score = lambda images: -10 * jnp.mean(images, axis=(1, 2, 3))
+    score = lambda images, targets: -10 * jnp.mean(images, axis=(1, 2, 3))
     make = lambda form, **costs: make_rewards(
-        form, **{"stroke_start_cost": 0.0, "blank_cost": 0.0, "background": 1.0, **costs}
+        form, **{"stroke_start_cost": 0.0, "blank_cost": 0.0, **costs}
     )(trajectory, score)
     final, metrics = make("final")
     np.testing.assert_allclose(final, [[0, 0], [0, 0], [-1, -10]], atol=1e-5)

@@ -36,6 +36,8 @@ def no_evaluation(monkeypatch):
     """The loop is tested here; what it measures has tests of its own."""
 
     class NoEvaluator:
+        metric, label = "frechet/distance", "Fréchet distance"
+
         def __init__(self, system, data, run_dir):
             self._system = system
 
@@ -98,7 +100,7 @@ def test_a_trajectory_does_not_alias_the_environments_arrays(tiny_system):
             self.handed_out = time_step.observation["canvas"]
             return time_step
 
-    environment = Vandal(batch_size=2, **tiny_system.config.painting())
+    environment = Vandal(batch_size=2, **tiny_system.config.environment())
     params = tiny_system.initial_policy()
     clean = rollout(
         tiny_system.environment(2), tiny_system.agent, params, jax.random.key(0)

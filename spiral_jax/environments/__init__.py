@@ -1,6 +1,16 @@
 """Environments: batched episodes of commands around a renderer."""
 
+from spiral_jax.environments.episodes import Episodes
 from spiral_jax.environments.painting import Painting
-from spiral_jax.environments.rerender import rerender
+from spiral_jax.environments.rerender import language_of, make_environment, rerender
+from spiral_jax.environments.scenes import Scenes, export_mjcf
 
-__all__ = ["Painting", "rerender"]
+__all__ = [
+    "Episodes",
+    "Painting",
+    "Scenes",
+    "export_mjcf",
+    "language_of",
+    "make_environment",
+    "rerender",
+]

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import dm_env
 import numpy as np
-from dm_env import specs
 
+from spiral_jax.environments.episodes import Episodes, require_integers
 from spiral_jax.environments.pens import BACKGROUNDS, COMPATS, REFERENCE_WIDTH, Pens
 from spiral_jax.programs import CommandLanguage, painting_language
 from spiral_jax.renderers import SoftRenderer
@@ -26,18 +25,13 @@ from spiral_jax.types import Actions
 RENDERERS = ("auto", "numpy", "numba", "libmypaint")
 
 
-class Painting(dm_env.Environment):
-    """`batch_size` pens on `batch_size` canvases, in lock step.
+class Painting(Episodes):
+    """`batch_size` pens on `batch_size` canvases, in lock step; see `Episodes`.
 
-    An episode is `episode_length` time steps, that is `episode_length - 1` commands: all
-    episodes of the batch begin and end together. The pen starts lifted at location 0,
-    the top left corner. Stepping after the last step begins new episodes, and the
-    actions of that call are ignored, as in any `dm_env.Environment`.
+    The pen starts lifted at location 0, the top left corner.
 
     Every brush but "soft" has the semantics of libmypaint 1.3.0, driven as DeepMind's
     released environment drives it: a curve is 50 calls of 0.1 s.
-
-    The environment's reward is always 0; the critic's score is added by the learner.
 
     Attributes:
       settings: what a program needs to be drawn again, as JSON can hold it: the arguments
@@ -98,15 +92,13 @@ class Painting(dm_env.Environment):
         Raises:
           ValueError: names the argument, its value and what was expected.
         """
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("canvas_width", canvas_width, 4),
-            ("grid_width", grid_width, 2),
-            ("episode_length", episode_length, 2),
-            ("seed", seed, 0),
-        ):
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name}={value!r}: expected an integer >= {least}.")
+        require_integers(
+            batch_size=(batch_size, 1),
+            canvas_width=(canvas_width, 4),
+            grid_width=(grid_width, 2),
+            episode_length=(episode_length, 2),
+            seed=(seed, 0),
+        )
         for name, value, choices in (
             ("background", background, tuple(BACKGROUNDS)),
             ("mypaint_version", mypaint_version, VERSIONS),
@@ -116,7 +108,7 @@ class Painting(dm_env.Environment):
         ):
             if value not in choices:
                 raise ValueError(f"{name}={value!r}: expected one of {choices}.")
-        self.settings: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "canvas_width": int(canvas_width),
             "grid_width": int(grid_width),
             "brush": _name_of(brush),
@@ -128,13 +120,15 @@ class Painting(dm_env.Environment):
             "noise": noise,
             "compat": compat,
         }
-        self.batch_size = int(batch_size)
-        self.episode_length = int(episode_length)
-        self._channels = 3 if use_color else 1
-        self.language = language_of(self.settings)
+        super().__init__(
+            settings=settings,
+            language=language_of(settings),
+            batch_size=batch_size,
+            episode_length=episode_length,
+            num_channels=3 if use_color else 1,
+        )
         self._pens = Pens(self.settings, self.batch_size)
         self._renderer = self._make_renderer(brush, renderer, seed)
-        self._time = None
 
     def _make_renderer(self, brush: str | Path | Brush, renderer: str, seed: int):
         settings = self.settings
@@ -176,93 +170,20 @@ class Painting(dm_env.Environment):
             backend=renderer,
         )
 
-    def reset(self, seed: int | None = None) -> dm_env.TimeStep:
-        """Begins new episodes on blank canvases.
-
-        Args:
-          seed: starts the brush's noise anew from here; None lets it go on where it is,
-            as libmypaint's does. The real library's cannot be started anew.
-        """
-        self._time = 0
+    def _begin(self, seed: int | None) -> np.ndarray:
+        # None lets the noise go on where it is, as libmypaint's does. The real library's
+        # cannot be started anew.
         self._pens.reset()
-        # No command came before, so none of its components was used.
-        mask = self.language.constant(0, (self.batch_size,), np.float32)
-        if self.settings["compat"] == "deepmind":
-            lifted = self.language.constant(0, (self.batch_size,), np.int32)
-            mask = self.language.mask(lifted)
-        return self._time_step(self._renderer.reset(seed), mask)
+        return self._renderer.reset(seed)
 
-    def step(self, actions: Actions) -> dm_env.TimeStep:
-        """Executes one command on every canvas.
+    def _execute(self, actions: Actions) -> np.ndarray:
+        return self._renderer.step(self._pens.stroke(actions))
 
-        Args:
-          actions: `[B]` integers for each component of `self.language`.
-
-        Returns:
-          A batched `dm_env.TimeStep`: `step_type` `[B]` int32, `reward` and `discount`
-          `[B]` float32, and the observation described by `observation_spec`.
-
-        Raises:
-          ValueError, TypeError: an action is missing, misshapen or out of range.
-        """
-        if self._time is None or self._time == self.episode_length - 1:
-            return self.reset()
-        actions = self.language.validate(actions, (self.batch_size,))
-        canvas = self._renderer.step(self._pens.stroke(actions))
-        self._time += 1
-        return self._time_step(canvas, self.language.mask(actions))
-
-    def _time_step(self, canvas: np.ndarray, mask: Actions) -> dm_env.TimeStep:
-        batch = (self.batch_size,)
-        last = self._time == self.episode_length - 1
-        step_type = dm_env.StepType.LAST if last else dm_env.StepType.MID
-        if self._time == 0:
-            step_type = dm_env.StepType.FIRST
-        return dm_env.TimeStep(
-            step_type=np.full(batch, step_type, np.int32),
-            reward=np.zeros(batch, np.float32),
-            discount=np.full(batch, 0.0 if last else 1.0, np.float32),
-            observation={
-                "canvas": canvas,
-                "episode_step": np.full(batch, self._time, np.int32),
-                "episode_length": np.full(batch, self.episode_length, np.int32),
-                "action_mask": mask,
-            },
-        )
-
-    def observation_spec(self) -> dict:
-        """Returns the specs of the observation, batch axis included."""
-        batch = (self.batch_size,)
-        width = self.settings["canvas_width"]
-        last = self.episode_length - 1
-        return {
-            "canvas": specs.BoundedArray(
-                (*batch, width, width, self._channels), np.float32, 0.0, 1.0, "canvas"
-            ),
-            "episode_step": specs.BoundedArray(batch, np.int32, 0, last, "episode_step"),
-            "episode_length": specs.Array(batch, np.int32, "episode_length"),
-            "action_mask": {
-                name: specs.BoundedArray(batch, np.float32, 0.0, 1.0, name)
-                for name in self.language.names
-            },
-        }
-
-    def action_spec(self) -> dict[str, specs.BoundedArray]:
-        """Returns the specs of the actions, in the language's order."""
-        return {
-            c.name: specs.BoundedArray(
-                (self.batch_size,), np.int32, 0, c.num_values - 1, c.name
-            )
-            for c in self.language.components
-        }
-
-    def reward_spec(self) -> specs.Array:
-        """Returns the spec of the rewards: `[B]` float32."""
-        return specs.Array((self.batch_size,), np.float32, "reward")
-
-    def discount_spec(self) -> specs.BoundedArray:
-        """Returns the spec of the discounts: `[B]` float32, 0 at the last step."""
-        return specs.BoundedArray((self.batch_size,), np.float32, 0.0, 1.0, "discount")
+    def _first_mask(self) -> Actions:
+        if self.settings["compat"] != "deepmind":
+            return super()._first_mask()
+        lifted = self.language.constant(0, (self.batch_size,), np.int32)
+        return self.language.mask(lifted)
 
 
 def language_of(settings: dict[str, Any]) -> CommandLanguage:

@@ -1,12 +1,44 @@
-"""Drawing a program again, crisper or with another brush."""
+"""Programs run again: the environment that a program's settings ask for."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from spiral_jax.environments.painting import Painting
-from spiral_jax.programs import Program
+from spiral_jax.environments import painting, scenes
+from spiral_jax.environments.episodes import Episodes
+from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.renderers.mypaint import Brush
+
+ENVIRONMENTS = {"painting": painting.Painting, "scenes": scenes.Scenes}
+_LANGUAGES = {"painting": painting.language_of, "scenes": scenes.language_of}
+
+
+def make_environment(settings: Mapping[str, Any], **episodes: int) -> Episodes:
+    """Makes the environment that a program's settings describe.
+
+    Args:
+      settings: `"environment"`, "painting" if absent, and arguments of that class.
+      **episodes: its other arguments, such as `batch_size`.
+
+    Raises:
+      ValueError: there is no such environment, or a setting is impossible.
+    """
+    arguments = {k: v for k, v in settings.items() if k != "environment"}
+    return ENVIRONMENTS[_name(settings)](**arguments, **episodes)
+
+
+def language_of(settings: Mapping[str, Any]) -> CommandLanguage:
+    """Returns the command language that a program's settings imply."""
+    return _LANGUAGES[_name(settings)](settings)
+
+
+def _name(settings: Mapping[str, Any]) -> str:
+    name = settings.get("environment", "painting")
+    if name not in ENVIRONMENTS:
+        raise ValueError(f"environment={name!r}: expected one of {tuple(ENVIRONMENTS)}.")
+    return name
 
 
 def rerender(
@@ -14,14 +46,14 @@ def rerender(
     width: int | None = None,
     brush: str | Path | Brush | None = None,
 ) -> np.ndarray:
-    """Runs a program on one blank canvas, of any width and with any brush.
+    """Runs a program on one empty canvas, of any width and with any brush.
 
     Args:
       program: what to draw.
       width: W in px; None takes the program's own. Locations and brush sizes scale with
         it, so that a drawing of 64 px becomes a crisp one of 512 px.
-      brush: as in `Painting`; None takes the program's own. A program that was drawn with
-        a `Brush` of no file or other name needs it here.
+      brush: of a painting, as in `Painting`; None takes the program's own. A program that
+        was drawn with a `Brush` of no file or other name needs it here.
 
     Returns:
       `[T+1, W, W, C]` float32 in 0..1: the canvas before the first and after every
@@ -34,10 +66,15 @@ def rerender(
     if width is not None:
         settings["canvas_width"] = width
     if brush is not None:
+        if _name(settings) != "painting":
+            raise ValueError(f"brush={brush!r}: only paintings have one; leave it out.")
         settings["brush"] = brush
-    environment = Painting(batch_size=1, episode_length=len(program) + 1, **settings)
+    environment = make_environment(
+        settings, batch_size=1, episode_length=len(program) + 1
+    )
     canvases = [environment.reset().observation["canvas"][0]]
     for t in range(len(program)):
         actions = {name: values[t : t + 1] for name, values in program.actions.items()}
         canvases.append(environment.step(actions).observation["canvas"][0])
+    environment.close()
     return np.stack(canvases)

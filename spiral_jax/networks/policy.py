@@ -81,7 +81,8 @@ class Policy(NamedTuple):
       initial_state: `(key, batch_size) -> AgentState` at the start of an episode: draws
         the episode's noise.
       step: `(params, observation, state) -> (PolicyOutput, AgentState)`: samples one
-        command per canvas; the observation is the environment's.
+        command per canvas; the observation is the environment's, and "target"
+        `[B, H, W, C]` if it is conditional.
       unroll: `(params, trajectory) -> PolicyOutput` with leading axes `[T, B]`: scores
         the commands of whole episodes.
     """
@@ -96,10 +97,15 @@ class _Network(hk.Module):
     """Torso, core, value and decoder; the torso and the decoder know no time."""
 
     def __init__(
-        self, language: CommandLanguage, preset: PolicyPreset, background: float
+        self,
+        language: CommandLanguage,
+        preset: PolicyPreset,
+        blank: chex.Numeric,
+        blind: bool,
     ):
         super().__init__(name="policy")
-        self._blank = background if preset.from_blank else 0.0
+        self._blank = blank if preset.from_blank else 0.0
+        self._blind = blind
         self._language = language
         self._preset = preset
         self.core = hk.LSTM(preset.core)
@@ -107,16 +113,28 @@ class _Network(hk.Module):
         self._value = hk.Linear(1, name="value")
 
     def torso(
-        self, canvas: chex.Array, previous: Actions, mask: Actions, noise: chex.Array
+        self,
+        canvas: chex.Array,
+        previous: Actions,
+        mask: Actions,
+        noise: chex.Array,
+        target: chex.Array | None,
     ) -> chex.Array:
-        """Maps `[N, H, W, C]`, `[N]` each, `[N]` each and `[N, Z]` to `[N, core]`."""
+        """Maps what the policy sees to `[N, core]`.
+
+        Canvas and target (None if unconditional) are `[N, H, W, C]`, previous command and
+        mask `[N]` each, noise `[N, Z]`.
+        """
         preset = self._preset
         n, h, w, _ = canvas.shape
         y, x = jnp.meshgrid(
             jnp.linspace(-1.0, 1.0, h), jnp.linspace(-1.0, 1.0, w), indexing="ij"
         )
         grids = jnp.broadcast_to(jnp.stack([x, y], axis=-1), (n, h, w, 2))
-        x = jnp.concatenate([canvas - self._blank, grids], axis=-1)
+        seen = [] if self._blind else [canvas - self._blank]
+        if target is not None:
+            seen.append(target - self._blank)
+        x = jnp.concatenate([*seen, grids], axis=-1)
         if preset.first_stride == 1:
             x = hk.Conv2D(preset.torso[0], 5)(x)
         else:
@@ -156,7 +174,10 @@ def make_policy(
     language: CommandLanguage,
     canvas_shape: tuple[int, int, int],
     preset: str,
-    background: float,
+    blank: chex.Numeric,
+    *,
+    conditional: bool = False,
+    blind: bool = False,
 ) -> Policy:
     """Builds the policy's pure functions.
 
@@ -164,17 +185,22 @@ def make_policy(
       language: the commands it writes.
       canvas_shape: (H, W, C) of the canvas it sees.
       preset: "paper" or "small".
-      background: value of a blank canvas.
+      blank: a blank canvas `[H, W, C]`, or the one value of it.
+      conditional: whether it also sees a target, `observation["target"]` (paper, section
+        3.2), as further channels.
+      blind: whether it does not see the canvas, only the target.
 
     Raises:
-      ValueError: unknown preset.
+      ValueError: unknown preset; or a blind policy without a target.
     """
+    if blind and not conditional:
+        raise ValueError("blind=True: expected conditional=True, else it sees nothing.")
     if preset not in PRESETS:
         raise ValueError(f"policy={preset!r}: expected one of {tuple(PRESETS)}.")
     sizes = PRESETS[preset]
 
     def build():
-        network = _Network(language, sizes, background)
+        network = _Network(language, sizes, blank, blind)
 
         def step(observation, state: AgentState):
             key, sample_key = jax.random.split(state.key)
@@ -183,6 +209,7 @@ def make_policy(
                 state.previous_actions,
                 observation["action_mask"],
                 state.noise,
+                observation.get("target"),
             )
             z, lstm = network.core(features, state.lstm)
             output = network.decode(z, key=sample_key)
@@ -202,6 +229,7 @@ def make_policy(
                 jax.tree.map(merge, previous),
                 jax.tree.map(merge, trajectory.action_masks),
                 jnp.tile(trajectory.noise, (t, 1)),
+                jax.tree.map(lambda x: jnp.tile(x, (t, 1, 1, 1)), trajectory.targets),
             )
             z, _ = hk.dynamic_unroll(
                 network.core,
@@ -235,6 +263,8 @@ def make_policy(
             "canvas": jnp.zeros([1, *canvas_shape]),
             "action_mask": {name: jnp.zeros([1]) for name in language.names},
         }
+        if conditional:
+            observation["target"] = jnp.zeros([1, *canvas_shape])
         return transformed.init(key, observation, initial_state(key, 1))
 
     return Policy(init, initial_state, step, unroll)

@@ -1,0 +1,121 @@
+"""The MuJoCo scenes environment (paper, section 4.1): worlds built object by object."""
+
+from typing import Any
+
+import numpy as np
+
+from spiral_jax.data.images import to_float
+from spiral_jax.environments.episodes import Episodes, require_integers
+from spiral_jax.environments.objects import Builders, place
+from spiral_jax.programs import CommandLanguage, Program, scenes_language
+from spiral_jax.renderers.scene import SceneRenderer, scene_to_mjcf
+from spiral_jax.types import Actions, Objects
+
+
+class Scenes(Episodes):
+    """`batch_size` worlds, each seen on a canvas of its own; see `Episodes`.
+
+    A command adds an object (box, sphere, cylinder or capsule) to the world, changes all
+    of the one added last, or skips. Adding has no effect once there are 20 objects, nor
+    has changing before there is one.
+
+    Attributes:
+      settings: the arguments below that change the picture, and `"environment"`.
+      language: the commands.
+      batch_size, episode_length: as given.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 1,
+        canvas_width: int = 64,
+        grid_width: int = 16,
+        episode_length: int = 21,
+        shadows: bool = True,
+        seed: int = 0,
+    ):
+        """Builds the environment; every argument is checked.
+
+        Args:
+          batch_size: B, number of worlds.
+          canvas_width: H and W in px.
+          grid_width: locations lie on a square grid of that many cells a side, which
+            always covers the same ground.
+          episode_length: time steps of an episode, the reset included.
+          shadows: whether objects cast shadows, see `SceneRenderer`.
+          seed: has no effect: scenes have no noise.
+
+        Raises:
+          ValueError: names the argument, its value and what was expected; or MuJoCo
+            cannot draw on this machine, and what to install.
+        """
+        require_integers(
+            batch_size=(batch_size, 1),
+            canvas_width=(canvas_width, 4),
+            grid_width=(grid_width, 2),
+            episode_length=(episode_length, 2),
+            seed=(seed, 0),
+        )
+        settings: dict[str, Any] = {
+            "environment": "scenes",
+            "canvas_width": int(canvas_width),
+            "grid_width": int(grid_width),
+            "shadows": bool(shadows),
+        }
+        super().__init__(
+            settings=settings,
+            language=language_of(settings),
+            batch_size=batch_size,
+            episode_length=episode_length,
+            num_channels=3,
+        )
+        self._renderer = SceneRenderer(settings["canvas_width"], settings["shadows"])
+        self._blank = self._renderer.render(self._objects(Builders(1)))
+
+    def _objects(self, builders: Builders) -> Objects:
+        return place(builders.counts, builders.parts, self.settings["grid_width"])
+
+    def _begin(self, seed: int | None) -> np.ndarray:
+        self._builders = Builders(self.batch_size)
+        self._pictures = np.repeat(self._blank, self.batch_size, axis=0)
+        return to_float(self._pictures)
+
+    def _execute(self, actions: Actions) -> np.ndarray:
+        # Drawing is nearly all the cost, so only what changed is drawn again.
+        built = self._builders.build(actions)
+        changed = Objects(*(field[built] for field in self._objects(self._builders)))
+        self._pictures[built] = self._renderer.render(changed)
+        return to_float(self._pictures)
+
+    def close(self) -> None:
+        """Frees the GL context of the calling thread."""
+        self._renderer.close()
+
+
+def language_of(settings: dict[str, Any]) -> CommandLanguage:
+    """Returns the command language that the settings of scenes imply."""
+    return scenes_language(settings["grid_width"])
+
+
+def export_mjcf(program: Program) -> str:
+    """Writes what a program builds as MJCF, which MuJoCo's viewer opens.
+
+    Each object is a free body that stands on the ground; the camera "camera" shows the
+    program's picture until physics moves something. To look at it, save it and run
+    `python -m mujoco.viewer --mjcf=FILE`.
+
+    Args:
+      program: of `Scenes`.
+
+    Raises:
+      ValueError, TypeError: its commands are not valid.
+    """
+    settings = program.settings
+    actions = language_of(settings).validate(program.actions, (len(program),))
+    builders = Builders(batch_size=1)
+    for t in range(len(program)):
+        builders.build({name: values[t : t + 1] for name, values in actions.items()})
+    objects = place(builders.counts, builders.parts, settings["grid_width"])
+    scene = Objects(*(field[0] for field in objects))
+    return scene_to_mjcf(scene, settings["canvas_width"], settings["shadows"])

@@ -1,0 +1,209 @@
+"""Conditional agents: they are shown what to draw."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spiral_jax.config import Config, preset
+from spiral_jax.data import to_float
+from spiral_jax.losses import make_critic_loss
+from spiral_jax.networks import Discriminator, make_discriminator, make_policy
+from spiral_jax.programs import painting_language
+from spiral_jax.queues import ParameterStore
+from spiral_jax.reconstruction import ReconstructionEvaluator
+from spiral_jax.rewards import make_rewards, negative_distance
+from spiral_jax.system import (
+    load_dataset,
+    make_actor,
+    make_learner,
+    make_system,
+    sample_drawings,
+)
+from spiral_jax.types import Trajectory
+from tests.conftest import assert_trees_equal, needs_gl
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config) -> Config:
+    return dataclasses.replace(tiny_config, conditional=True)
+
+
+def assembled(config):
+    system, store = make_system(config), ParameterStore()
+    images = load_dataset(config).train.images
+    learner = make_learner(system, images, store)
+    return system, images, learner, make_actor(system, store, 0, images=images)
+
+
+def test_pairs_of_target_and_canvas_are_scored_by_hand():
+    """The critic weighs render by 2 and target by 3; GP is of the render alone."""
+    critic = Discriminator(
+        init=None,
+        apply=lambda w, x, target: (
+            jnp.sum(w * x, axis=(1, 2, 3)) + 3 * jnp.sum(target, axis=(1, 2, 3))
+        ),
+    )
+    target = np.full([2, 1, 1, 1], 0.5, np.float32)
+    fake = np.full([2, 1, 1, 1], 0.25, np.float32)
+    loss = make_critic_loss(critic, gradient_penalty_cost=10.0, offset_cost=0.0)
+    total, metrics = loss(jnp.float32(2.0), KEY, target, fake, target)
+    # real 2 * 0.5 + 1.5, fake 2 * 0.25 + 1.5, penalty (2 - 1)^2
+    assert metrics["critic/gap"] == pytest.approx(0.5)
+    assert metrics["critic/offset"] == pytest.approx(2.25)
+    assert total == pytest.approx(-0.5 + 10.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["final", "delta"])
+def test_l2_rewards_by_hand(form):
+    """Canvases of 4 px that are all 1, then 0.5; targets 0 and 1."""
+    canvases = np.ones([3, 2, 2, 2, 1], np.float32)
+    canvases[2] = 0.5
+    targets = np.stack([np.zeros([2, 2, 1]), np.ones([2, 2, 1])]).astype(np.float32)
+    zeros = np.zeros([2, 2], np.float32)
+    trajectory = Trajectory(canvases, {}, {}, zeros, zeros, zeros, None, targets)
+    rewards = make_rewards(form, stroke_start_cost=0.0, blank_cost=0.0)
+    found, metrics = rewards(trajectory, negative_distance)
+    expected = {"final": [[0, 0], [-1, -1]], "delta": [[0, 0], [1, -1]]}[form]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert metrics["policy/score"] == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_what_the_policy_sees(blind, rng):
+    language = painting_language(8, 2, use_pressure=False, use_color=False)
+    policy = make_policy(
+        language, (16, 16, 1), "small", 1.0, conditional=True, blind=blind
+    )
+    params, state = policy.init(KEY), policy.initial_state(KEY, 1)
+    mask = {name: np.zeros(1, np.float32) for name in language.names}
+    a, b = rng.random([2, 1, 16, 16, 1]).astype(np.float32)
+
+    def value(canvas, target):
+        observation = {"canvas": canvas, "target": target, "action_mask": mask}
+        return float(policy.step(params, observation, state)[0].value[0])
+
+    assert value(a, a) != value(a, b)
+    assert (value(a, a) == value(b, a)) == blind
+    with pytest.raises(ValueError, match="expected conditional=True"):
+        make_policy(language, (16, 16, 1), "small", 1.0, blind=True)
+
+
+@pytest.mark.parametrize("source", ["critic", "l2"])
+def test_a_learners_step(config, source):
+    config = dataclasses.replace(config, reward_source=source)
+    system, images, learner, actor = assembled(config)
+    item = actor.play()
+    trajectory = item.trajectory
+    # The targets are pictures of the data, of which each episode has its own.
+    known = {image.tobytes() for image in images}
+    shown = {np.round(255 * t).astype(np.uint8).tobytes() for t in trajectory.targets}
+    assert len(shown) == config.batch_size
+    assert shown <= known
+    # Scoring what was sampled gives the probabilities it was sampled with.
+    output = system.policy.unroll(learner.policy.params, trajectory)
+    mask = system.language.mask(trajectory.actions)
+    joint = sum(output.log_probs[k] * mask[k] for k in system.language.names)
+    np.testing.assert_allclose(joint, trajectory.behaviour_log_prob, atol=1e-5)
+
+    before = learner.critic.params
+    seen = []
+    update = learner._critic_update
+    learner._critic_update = update._replace(
+        apply=lambda state, *batch: seen.append(batch) or update.apply(state, *batch)
+    )
+    metrics = learner.step(item)
+    assert np.isfinite(float(metrics["policy/loss"]))
+    if source == "l2":
+        assert not seen
+        assert_trees_equal(before, learner.critic.params)
+        reached = negative_distance(trajectory.canvases[-1], trajectory.targets)
+        assert metrics["policy/score"] == pytest.approx(float(np.mean(reached)), rel=1e-5)
+        return
+    ((real, fake, target),) = seen
+    np.testing.assert_array_equal(real, target)
+    # Replayed renders come with the targets that they were drawn for.
+    pairs = zip(trajectory.canvases[-1], trajectory.targets)
+    known = {(c.tobytes(), t.tobytes()) for c, t in pairs}
+    assert {(f.tobytes(), t.tobytes()) for f, t in zip(fake, target)} <= known
+
+
+def test_targets_depend_on_the_rollouts_number_alone(config):
+    system, images, learner, actor = assembled(config)
+    first, second = actor.play(), actor.play()
+    store = ParameterStore()
+    store.publish(0, learner.policy.params)
+    resumed = make_actor(system, store, 0, num_rollouts=1, images=images).play()
+    assert_trees_equal(second.trajectory, resumed.trajectory)
+    assert not np.array_equal(first.trajectory.targets, second.trajectory.targets)
+
+
+def test_reconstruction_is_measured_on_held_out_targets(config, tmp_path):
+    system = make_system(config)
+    data = load_dataset(config)
+    params = system.initial_policy()
+    evaluator = ReconstructionEvaluator(system, data, tmp_path)
+    distance, pairs = evaluator.distance(params)
+    targets, drawings = pairs[::2], pairs[1::2]
+    np.testing.assert_array_equal(targets, to_float(data.test.images[:500]))
+    by_hand = np.mean([np.linalg.norm(d - t) for d, t in zip(drawings, targets)])
+    assert distance == pytest.approx(by_hand, rel=1e-5)
+    table = evaluator.table(params)
+    assert table.now == table.untrained == distance
+    blank = np.mean([np.linalg.norm(1 - t) for t in targets])
+    assert table.blank == pytest.approx(blank, rel=1e-5)
+    few = sample_drawings(system, params, 3, 0, targets[:2])
+    np.testing.assert_array_equal(few.targets, targets[[0, 1, 0]])
+
+
+@needs_gl
+@pytest.mark.parametrize("network", ["small", "paper"])
+def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
+    config = dataclasses.replace(
+        preset("scenes_small"),
+        canvas_width=16,
+        batch_size=2,
+        policy=network,
+        data_dir=str(tmp_path),
+        num_scenes=10,
+        critic_width=8,
+    )
+    if network == "paper":  # its compilation takes long; that it starts is enough
+        system = make_system(config)
+        shapes = jax.eval_shape(system.policy.init, KEY)
+        assert shapes["policy/~torso/conv2_d"]["w"].shape == (5, 5, 3 + 3 + 2, 32)
+        return
+    system, _, learner, actor = assembled(config)
+    for _ in range(2):
+        metrics = learner.step(actor.play())
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    drawings = sample_drawings(system, learner.average, 3, 0, np.zeros([1, 16, 16, 3]))
+    assert drawings.canvases.shape == (4, 3, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("mnist_small", {"reward_source": "l2"}, "reward_source='l2' needs a target"),
+        ("mnist_small", {"blind": True}, "blind=True needs a target"),
+        ("mnist_small", {"reward_source": "l1"}, "reward_source='l1': expected one of"),
+        ("scenes", {"conditional": False}, "conditional=False with dataset='scenes'"),
+        ("scenes", {"stroke_start_cost": 1.0}, "stroke_start_cost=1.0 with"),
+        ("scenes", {"grid_width": 2}, "max_objects=5 with grid_width=2"),
+    ],
+)
+def test_impossible_settings_are_refused(name, changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(preset(name), **changes)
+
+
+def test_the_critic_judges_pairs():
+    critic = make_discriminator(4)
+    image = np.zeros([1, 8, 8, 1], np.float32)
+    params = critic.init(KEY, image, image)
+    a, b = np.random.default_rng(0).random([2, 1, 8, 8, 1]).astype(np.float32)
+    assert critic.apply(params, a, b) != critic.apply(params, a, a)

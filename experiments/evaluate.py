@@ -75,7 +75,8 @@ def main(argv: list[str]) -> None:
         evaluator = make(system, load_dataset(system.config), run_dir)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"evaluate: {error}") from error
-    table = evaluator.table(params)
+    now, _ = evaluator.distance(params)
+    table = evaluator.table(now)
     if system.config.conditional:
         floor = ("blank canvas", table.blank)
         print(f"{run_dir} after {num_updates} updates; {NUM_TARGETS} targets\n{table}")

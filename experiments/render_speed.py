@@ -69,10 +69,7 @@ def random_strokes(width: int, size: int | None, num: int) -> list[Stroke]:
     pens, rng = Pens(environment.settings, BATCH_SIZE), np.random.default_rng(0)
     strokes = []
     for _ in range(num):
-        actions = {
-            c.name: rng.integers(c.num_values, size=BATCH_SIZE)
-            for c in environment.language.components
-        }
+        actions = environment.language.random((BATCH_SIZE,), rng)
         actions["flag"][:] = 1
         if size is not None:
             actions["size"][:] = size

@@ -25,10 +25,7 @@ def play(environment: Scenes, episodes: int = 1) -> None:
     for _ in range(episodes):
         environment.reset()
         for _ in range(environment.episode_length - 1):
-            actions = {
-                c.name: rng.integers(c.num_values, size=environment.batch_size)
-                for c in environment.language.components
-            }
+            actions = environment.language.random((environment.batch_size,), rng)
             environment.step({**actions, "operation": np.zeros_like(actions["size"])})
 
 

@@ -153,16 +153,52 @@ class Table(NamedTuple):
     real: float
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                "Fréchet distance to the test digits",
-                f"  untrained agent          {self.untrained:8.2f}",
-                f"  this agent               {self.now:8.2f}   "
-                f"({self.now / self.untrained:.3f} of untrained)",
-                f"  real training digits     {self.real:8.2f}   "
-                f"({self.real / self.untrained:.3f} of untrained)",
-            ]
-        )
+        others = {"this agent": self.now, "real training digits": self.real}
+        title = "Fréchet distance to the test digits"
+        return beside_untrained(title, self.untrained, others, decimals=2)
+
+
+def beside_untrained(
+    title: str, untrained: float, others: dict[str, float], decimals: int
+) -> str:
+    """Writes distances below each other, and all as shares of the untrained agent's."""
+    lines = [title, f"  {'untrained agent':24s} {untrained:8.{decimals}f}"]
+    lines += [
+        f"  {name:24s} {value:8.{decimals}f}   ({value / untrained:.3f} of untrained)"
+        for name, value in others.items()
+    ]
+    return "\n".join(lines)
+
+
+def draw(
+    system: System,
+    params: Any,
+    num_drawings: int,
+    stopped: Callable[[], bool],
+    targets: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws for an evaluation, always with the same noise and random keys.
+
+    Args:
+      system: from `make_system`.
+      params: the policy's parameters.
+      num_drawings: N.
+      stopped: asked between batches whether to give up.
+      targets: what a conditional agent is shown, `[N, H, W, C]` float32.
+
+    Returns:
+      Finished canvases `[N, H, W, C]` float32.
+
+    Raises:
+      Stopped: `stopped` said so.
+    """
+    drawings = []
+    seed = system.seed("evaluation")
+    for part in sample_trajectories(system, params, num_drawings, seed, targets):
+        if stopped():
+            raise Stopped
+        drawings.append(part.canvases[-1])
+    return np.concatenate(drawings)[:num_drawings]
 
 
 class Evaluator:
@@ -205,20 +241,13 @@ class Evaluator:
         Raises:
           Stopped: `stopped` said so.
         """
-        drawings = []
-        seed = self._system.seed("evaluation")
-        for part in sample_trajectories(self._system, params, NUM_SAMPLES, seed):
-            if stopped():
-                raise Stopped
-            drawings.append(part.canvases[-1])
-        drawings = np.concatenate(drawings)[:NUM_SAMPLES]
+        drawings = draw(self._system, params, NUM_SAMPLES, stopped)
         found = features(self._classifier, drawings)
         return frechet_distance(found, self._test), drawings
 
-    def table(self, params: Any) -> Table:
-        """Measures an agent beside the untrained one and real pictures."""
+    def table(self, now: float) -> Table:
+        """Puts an agent's distance beside the untrained one's and real pictures'."""
         untrained, _ = self.distance(self._system.initial_policy())
-        now, _ = self.distance(params)
         return Table(untrained, now, self._real)
 
 

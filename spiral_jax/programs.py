@@ -81,6 +81,10 @@ class CommandLanguage:
                 masks[component.name] = used.astype(np.float32)
         return masks
 
+    def random(self, shape: tuple[int, ...], rng: np.random.Generator) -> dict:
+        """Draws every component uniformly: integers of `shape` each."""
+        return {c.name: rng.integers(c.num_values, size=shape) for c in self.components}
+
     def constant(self, value: int, shape: tuple[int, ...], dtype) -> dict:
         """Returns a dictionary with an array full of `value` for each component."""
         return {name: np.full(shape, value, dtype) for name in self.names}

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spiral_jax.data import Dataset, to_float
-from spiral_jax.queues import Stopped
+from spiral_jax.evaluation import beside_untrained, draw
 from spiral_jax.rewards import negative_distance
-from spiral_jax.system import System, sample_trajectories
+from spiral_jax.system import System
 
 NUM_TARGETS = 500
 
@@ -28,16 +28,9 @@ class Reconstruction(NamedTuple):
     blank: float
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                "l2 distance to held-out targets",
-                f"  untrained agent          {self.untrained:8.3f}",
-                f"  this agent               {self.now:8.3f}   "
-                f"({self.now / self.untrained:.3f} of untrained)",
-                f"  blank canvas             {self.blank:8.3f}   "
-                f"({self.blank / self.untrained:.3f} of untrained)",
-            ]
-        )
+        others = {"this agent": self.now, "blank canvas": self.blank}
+        title = "l2 distance to held-out targets"
+        return beside_untrained(title, self.untrained, others, decimals=3)
 
 
 class ReconstructionEvaluator:
@@ -71,20 +64,14 @@ class ReconstructionEvaluator:
         Raises:
           Stopped: `stopped` said so.
         """
-        drawings = []
-        num, seed = len(self._targets), self._system.seed("evaluation")
-        for part in sample_trajectories(self._system, params, num, seed, self._targets):
-            if stopped():
-                raise Stopped
-            drawings.append(part.canvases[-1])
-        drawings = np.concatenate(drawings)[:num]
-        pairs = np.stack([self._targets, drawings], axis=1)
+        num, targets = len(self._targets), self._targets
+        drawings = draw(self._system, params, num, stopped, targets)
+        pairs = np.stack([targets, drawings], axis=1)
         return self._mean(drawings), pairs.reshape(-1, *drawings.shape[1:])
 
-    def table(self, params: Any) -> Reconstruction:
-        """Measures an agent beside the untrained one and blank canvases."""
+    def table(self, now: float) -> Reconstruction:
+        """Puts an agent's distance beside the untrained one's and blank canvases'."""
         untrained, _ = self.distance(self._system.initial_policy())
-        now, _ = self.distance(params)
         environment = self._system.environment(len(self._targets))
         blank = environment.reset().observation["canvas"]
         environment.close()

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 from spiral_jax.types import Trajectory
 
 FORMS = ("final", "delta")
-
-
 SOURCES = ("critic", "l2")
 
 

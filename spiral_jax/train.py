@@ -175,7 +175,7 @@ class _Run:
             self._learner.num_updates, self._state(self._metrics.minutes)
         )
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> float:
         """Writes how well the agent draws, and a sheet of samples."""
         distance, drawings = self._evaluator.distance(
             self._learner.average, lambda: self._queue.stopped
@@ -189,11 +189,11 @@ class _Run:
             f"{updates} updates, {self._frames:,} frames, "
             f"{self._metrics.minutes:.1f} min: {self._evaluator.label} {distance:.4g}"
         )
+        return distance
 
     def _finish(self) -> Table | Reconstruction:
         self._save()
-        self._evaluate()
-        return self._evaluator.table(self._learner.average)
+        return self._evaluator.table(self._evaluate())
 
     def close(self) -> None:
         self._progress.close()

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import dm_env
 import jax
 import numpy as np
 import pytest
@@ -42,8 +43,40 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def random_actions(language, shape, rng) -> dict[str, np.ndarray]:
-    return {c.name: rng.integers(c.num_values, size=shape) for c in language.components}
+def play_by_the_specs(environment, time_step, rng):
+    """Plays random commands until new episodes begin, and checks all that is seen.
+
+    Args:
+      environment: of episodes of 4 commands, and batches of 3.
+      time_step: of its reset.
+      rng: of the commands.
+
+    Returns:
+      The last time step, and the first one of the next episodes.
+    """
+    kinds = []
+    for step in range(environment.episode_length):
+        for name, spec in environment.observation_spec().items():
+            value = time_step.observation[name]
+            if isinstance(spec, dict):
+                assert list(value) == list(spec) == list(environment.language.names)
+                for key in spec:
+                    spec[key].validate(value[key])
+            else:
+                spec.validate(value)
+        environment.reward_spec().validate(time_step.reward)
+        environment.discount_spec().validate(time_step.discount)
+        assert (time_step.reward == 0).all()
+        assert (time_step.observation["episode_step"] == step).all()
+        kinds.append(dm_env.StepType(time_step.step_type[0]))
+        actions = environment.language.random([3], rng)
+        for key, spec in environment.action_spec().items():
+            spec.validate(actions[key].astype(np.int32))
+        before, time_step = time_step, environment.step(actions)
+    assert kinds == [dm_env.StepType.FIRST] + 3 * [dm_env.StepType.MID] + [
+        dm_env.StepType.LAST
+    ]
+    return before, time_step
 
 
 def assert_trees_equal(a, b) -> None:

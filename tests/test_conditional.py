@@ -152,7 +152,7 @@ def test_reconstruction_is_measured_on_held_out_targets(config, tmp_path):
     np.testing.assert_array_equal(targets, to_float(data.test.images[:500]))
     by_hand = np.mean([np.linalg.norm(d - t) for d, t in zip(drawings, targets)])
     assert distance == pytest.approx(by_hand, rel=1e-5)
-    table = evaluator.table(params)
+    table = evaluator.table(distance)
     assert table.now == table.untrained == distance
     blank = np.mean([np.linalg.norm(1 - t) for t in targets])
     assert table.blank == pytest.approx(blank, rel=1e-5)

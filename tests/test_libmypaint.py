@@ -10,7 +10,6 @@ from experiments import render_speed
 from spiral_jax.environments import Painting
 from spiral_jax.renderers import libmypaint
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES, load_brush
-from tests.conftest import random_actions
 
 
 def reason_to_skip() -> str:
@@ -46,7 +45,7 @@ def test_every_pixel_of_every_step_is_the_librarys(brush, changes, rng):
         canvases = [e.reset().observation["canvas"] for e in (ours, theirs)]
         np.testing.assert_array_equal(*canvases)
         for _ in range(8):
-            actions = random_actions(ours.language, [6], rng)
+            actions = ours.language.random([6], rng)
             a, b = (e.step(actions).observation["canvas"] for e in (ours, theirs))
             assert a.shape == b.shape
             assert a.dtype == b.dtype

@@ -9,7 +9,6 @@ from spiral_jax.networks import make_discriminator, make_policy
 from spiral_jax.networks.layers import Downsample
 from spiral_jax.programs import painting_language
 from spiral_jax.types import PolicyOutput, Trajectory
-from tests.conftest import random_actions
 
 
 def count(params) -> int:
@@ -102,7 +101,7 @@ def test_later_components_depend_on_earlier_ones(rng):
         )
         return policy.unroll(params, trajectory).log_probs
 
-    actions = random_actions(language, [1, 1], rng)
+    actions = language.random([1, 1], rng)
     other = {**actions, "end": (actions["end"] + 30) % 64}
     assert score(actions)["flag"] == score(other)["flag"]
     assert score(actions)["control"] != score(other)["control"]

@@ -15,7 +15,7 @@ from spiral_jax.programs import (
     programs_to_json,
 )
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES, load_brush, read_brush_text
-from tests.conftest import random_actions
+from tests.conftest import play_by_the_specs
 
 BRUSHES = ("soft", *SHIPPED_BRUSHES)
 
@@ -39,9 +39,7 @@ def draw(environment, rng, episodes=1):
         environment.reset()
         steps = []
         for _ in range(environment.episode_length - 1):
-            steps.append(
-                random_actions(environment.language, [environment.batch_size], rng)
-            )
+            steps.append(environment.language.random([environment.batch_size], rng))
             canvas = environment.step(steps[-1]).observation["canvas"]
     actions = {k: np.stack([step[k] for step in steps]) for k in steps[0]}
     programs = [
@@ -55,29 +53,7 @@ def draw(environment, rng, episodes=1):
 @pytest.mark.parametrize("color", [False, True])
 def test_time_steps_follow_the_specs(color, brush, rng):
     environment = make(use_color=color, brush=brush)
-    time_step = environment.reset()
-    kinds = []
-    for step in range(environment.episode_length):
-        for name, spec in environment.observation_spec().items():
-            value = time_step.observation[name]
-            if isinstance(spec, dict):
-                assert list(value) == list(spec)
-                for key in spec:
-                    spec[key].validate(value[key])
-            else:
-                spec.validate(value)
-        environment.reward_spec().validate(time_step.reward)
-        environment.discount_spec().validate(time_step.discount)
-        assert (time_step.reward == 0).all()
-        assert (time_step.observation["episode_step"] == step).all()
-        kinds.append(dm_env.StepType(time_step.step_type[0]))
-        actions = random_actions(environment.language, [3], rng)
-        for key, spec in environment.action_spec().items():
-            spec.validate(actions[key].astype(np.int32))
-        before, time_step = time_step, environment.step(actions)
-    assert kinds == [dm_env.StepType.FIRST] + 3 * [dm_env.StepType.MID] + [
-        dm_env.StepType.LAST
-    ]
+    before, time_step = play_by_the_specs(environment, environment.reset(), rng)
     assert (before.discount == 0).all()
     assert (time_step.step_type == dm_env.StepType.FIRST).all()
     assert (time_step.observation["canvas"] == 1).all()
@@ -91,7 +67,7 @@ def test_arrays_are_fresh(brush, rng):
     second = environment.step(commands(environment, 0, (1, 1))).observation["canvas"]
     assert (second == 1).all()
     kept = second.copy()
-    environment.step(random_actions(environment.language, [3], rng))
+    environment.step(environment.language.random([3], rng))
     np.testing.assert_array_equal(second, kept)
 
 
@@ -154,7 +130,7 @@ def test_canvases_of_a_batch_are_independent(rng):
     environment, one = make(), make(batch_size=1)
     environment.reset(), one.reset()
     for _ in range(4):
-        actions = random_actions(environment.language, [3], rng)
+        actions = environment.language.random([3], rng)
         canvas = environment.step(actions).observation["canvas"]
         single = one.step({k: v[1:2] for k, v in actions.items()})
         np.testing.assert_allclose(canvas[1], single.observation["canvas"][0], atol=1e-6)
@@ -165,7 +141,7 @@ def test_data_and_drawings_have_ink_on_the_same_side(background, rng):
     environment = make(use_color=False, use_pressure=False, background=background)
     paper = environment.reset().observation["canvas"].mean()
     for _ in range(4):
-        time_step = environment.step(random_actions(environment.language, [3], rng))
+        time_step = environment.step(environment.language.random([3], rng))
     drawn = time_step.observation["canvas"].mean() - paper
     data = load_mnist("", 32, background).test.images.mean() / 255 - paper
     assert drawn * data > 0

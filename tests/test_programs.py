@@ -5,7 +5,6 @@ import pytest
 
 from spiral_jax import programs
 from spiral_jax.environments.painting import Painting, language_of
-from tests.conftest import random_actions
 
 
 def test_names_and_sizes_are_deepminds():
@@ -57,7 +56,7 @@ def test_grid_and_canvas_round_trip():
 )
 def test_validate_names_what_is_wrong(change, error, words, rng):
     language = programs.painting_language(4, 2, use_pressure=False, use_color=False)
-    actions = random_actions(language, [2], rng)
+    actions = language.random([2], rng)
     with pytest.raises(error, match=words):
         language.validate({**actions, **change}, (2,))
     missing = {k: v for k, v in actions.items() if k != "size"}
@@ -69,7 +68,7 @@ def test_json_round_trip_leaves_out_what_is_unused(rng):
     environment = Painting(canvas_width=32, grid_width=8, use_color=False)
     language = environment.language
     before = [
-        programs.Program(random_actions(language, [5], rng), environment.settings)
+        programs.Program(language.random([5], rng), environment.settings)
         for _ in range(3)
     ]
     text = programs.programs_to_json(language, before)

@@ -30,7 +30,7 @@ from spiral_jax.programs import (
     scenes_language,
 )
 from spiral_jax.renderers import scene
-from tests.conftest import load_few_scenes, needs_gl, random_actions
+from tests.conftest import load_few_scenes, needs_gl, play_by_the_specs
 
 ADD, CHANGE, SKIP = range(3)
 BOX, SPHERE, CYLINDER, CAPSULE = range(4)
@@ -85,7 +85,7 @@ def test_programs_of_scenes_survive_json(rng):
         "grid_width": 8,
         "shadows": True,
     }
-    before = Program(random_actions(language, [9], rng), settings)
+    before = Program(language.random([9], rng), settings)
     text = programs_to_json(language, [before])
     assert '{"operation": 2}' in text
     _, (after,) = programs_from_json(text, language_of)
@@ -130,26 +130,7 @@ def test_time_steps_follow_the_specs(rng):
     time_step = environment.reset(seed=3)
     blank = canvas_of(time_step)
     assert blank.shape == (3, 64, 64, 3)
-    kinds = []
-    for step in range(environment.episode_length):
-        for name, spec in environment.observation_spec().items():
-            value = time_step.observation[name]
-            if isinstance(spec, dict):
-                assert list(value) == list(spec) == list(environment.language.names)
-                for key in spec:
-                    spec[key].validate(value[key])
-            else:
-                spec.validate(value)
-        environment.reward_spec().validate(time_step.reward)
-        environment.discount_spec().validate(time_step.discount)
-        assert (time_step.reward == 0).all()
-        assert (time_step.observation["episode_step"] == step).all()
-        kinds.append(dm_env.StepType(time_step.step_type[0]))
-        before = time_step
-        time_step = environment.step(random_actions(environment.language, [3], rng))
-    assert kinds == [dm_env.StepType.FIRST] + 3 * [dm_env.StepType.MID] + [
-        dm_env.StepType.LAST
-    ]
+    before, time_step = play_by_the_specs(environment, time_step, rng)
     assert (before.discount == 0).all()
     assert (time_step.step_type == dm_env.StepType.FIRST).all()
     np.testing.assert_array_equal(canvas_of(time_step), blank)
@@ -243,9 +224,7 @@ def test_the_twenty_first_object_is_not_added(rng):
     builders = Builders(batch_size=2)
     language = scenes_language(16)
     for _ in range(20):
-        actions = random_actions(language, [2], rng) | {
-            "operation": np.array([ADD, SKIP])
-        }
+        actions = language.random([2], rng) | {"operation": np.array([ADD, SKIP])}
         assert builders.build(actions).tolist() == [True, False]
     assert builders.counts.tolist() == [20, 0]
     parts = builders.parts.copy()
@@ -262,7 +241,7 @@ def test_canvases_of_a_batch_are_independent_and_fresh(rng):
     canvas_of(environment.reset())[:] = 0.5
     one.reset()
     for _ in range(4):
-        actions = random_actions(environment.language, [3], rng)
+        actions = environment.language.random([3], rng)
         canvas = canvas_of(environment.step(actions))
         single = canvas_of(one.step({k: v[1:2] for k, v in actions.items()}))
         np.testing.assert_array_equal(canvas[1], single[0])
@@ -309,7 +288,7 @@ def test_rewritten_geoms_draw_what_a_model_compiled_for_them_draws(rng):
     import mujoco
 
     environment = make(episode_length=21, shadows=True, batch_size=4)
-    steps = [random_actions(environment.language, [4], rng) for _ in range(20)]
+    steps = [environment.language.random([4], rng) for _ in range(20)]
     environment.reset()
     for step in steps:
         canvas = canvas_of(environment.step(step))
@@ -351,7 +330,7 @@ def test_a_thread_has_its_own_context_and_closes_it():
 
 @needs_gl
 def test_programs_render_again_at_any_size(rng):
-    program = Program(random_actions(scenes_language(16), [6], rng), make().settings)
+    program = Program(scenes_language(16).random([6], rng), make().settings)
     canvases = rerender(program)
     environment = make_environment(program.settings, batch_size=1, episode_length=7)
     assert isinstance(environment, Scenes)

@@ -138,8 +138,20 @@ class Episodes(dm_env.Environment):
         return specs.BoundedArray((self.batch_size,), np.float32, 0.0, 1.0, "discount")
 
 
-def require_integers(**arguments: tuple[int, int]) -> None:
-    """Refuses `name=(value, least)` whose value is no integer of at least `least`."""
-    for name, (value, least) in arguments.items():
+def check_episodes(
+    *, batch_size: int, canvas_width: int, grid_width: int, episode_length: int, seed: int
+) -> None:
+    """Refuses arguments that no environment can have.
+
+    Raises:
+      ValueError: names the argument, its value and what was expected.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("canvas_width", canvas_width, 4),
+        ("grid_width", grid_width, 2),
+        ("episode_length", episode_length, 2),
+        ("seed", seed, 0),
+    ):
         if not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name}={value!r}: expected an integer >= {least}.")

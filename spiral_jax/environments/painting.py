@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spiral_jax.environments.episodes import Episodes, require_integers
+from spiral_jax.environments.episodes import Episodes, check_episodes
 from spiral_jax.environments.pens import BACKGROUNDS, COMPATS, REFERENCE_WIDTH, Pens
 from spiral_jax.programs import CommandLanguage, painting_language
 from spiral_jax.renderers import SoftRenderer
@@ -92,12 +92,12 @@ class Painting(Episodes):
         Raises:
           ValueError: names the argument, its value and what was expected.
         """
-        require_integers(
-            batch_size=(batch_size, 1),
-            canvas_width=(canvas_width, 4),
-            grid_width=(grid_width, 2),
-            episode_length=(episode_length, 2),
-            seed=(seed, 0),
+        check_episodes(
+            batch_size=batch_size,
+            canvas_width=canvas_width,
+            grid_width=grid_width,
+            episode_length=episode_length,
+            seed=seed,
         )
         for name, value, choices in (
             ("background", background, tuple(BACKGROUNDS)),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from spiral_jax.data.images import to_float
-from spiral_jax.environments.episodes import Episodes, require_integers
+from spiral_jax.environments.episodes import Episodes, check_episodes
 from spiral_jax.environments.objects import Builders, place
 from spiral_jax.programs import CommandLanguage, Program, scenes_language
 from spiral_jax.renderers.scene import SceneRenderer, scene_to_mjcf
@@ -50,12 +50,12 @@ class Scenes(Episodes):
           ValueError: names the argument, its value and what was expected; or MuJoCo
             cannot draw on this machine, and what to install.
         """
-        require_integers(
-            batch_size=(batch_size, 1),
-            canvas_width=(canvas_width, 4),
-            grid_width=(grid_width, 2),
-            episode_length=(episode_length, 2),
-            seed=(seed, 0),
+        check_episodes(
+            batch_size=batch_size,
+            canvas_width=canvas_width,
+            grid_width=grid_width,
+            episode_length=episode_length,
+            seed=seed,
         )
         settings: dict[str, Any] = {
             "environment": "scenes",

@@ -124,9 +124,11 @@ class ProgressLine:
     ) -> None:
         """Rewrites the line."""
         rate = metrics["run/frames_per_second"]
+        # The l2 reward has no critic, hence no gap; its score is the distance itself.
+        key = "critic/gap" if "critic/gap" in metrics else "policy/score"
         self._bar.set_description_str(
             f"{num_updates:,} updates, {frames:,} frames, {rate:,.0f} frames/s, "
-            f"critic gap {metrics['critic/gap']:.2f}, "
+            f"{key.replace('/', ' ')} {metrics[key]:.2f}, "
             f"entropy {metrics['policy/entropy']:.2f}, "
             f"policy lag {metrics['actor/policy_lag']:.1f}, "
             f"{minutes:.1f} min, ETA {self._eta(num_updates, frames, minutes, rate)}"

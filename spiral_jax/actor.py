@@ -1,8 +1,8 @@
 """Actors: play episodes with the latest parameters and hand them to the learner.
 
 `Actor` steps an environment on the CPU, in a thread of its own. `Player` plays the same
-episodes on the accelerator, environment included: `DeviceActor` one rollout at a time, the
-fused learner within its own program.
+episodes on the accelerator, environment included: `DeviceActor` one rollout at a time,
+the fused learner within its own program.
 """
 
 from collections.abc import Callable
@@ -224,7 +224,9 @@ class Player:
           targets: what `targets` returned.
         """
         language, parallel = self._painting.language, self._parallel
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self._seed), 0), number)
+        key = jax.random.fold_in(
+            jax.random.fold_in(jax.random.key(self._seed), 0), number
+        )
         state = self._policy.initial_state(key, self._batch_size)
         key = parallel.own_key(state.key)
         state = parallel.split(state._replace(key=None))._replace(key=key)

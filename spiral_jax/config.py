@@ -15,6 +15,7 @@ from spiral_jax.parallel import MODES
 from spiral_jax.rewards import FORMS, SOURCES
 
 ALGORITHMS = ("vtrace", "a2c")
+DTYPES = ("float32", "bfloat16")
 ACTORS = ("threads", "device")
 DATASETS = ("mnist", "scenes")
 
@@ -72,6 +73,9 @@ class Config:
     policy: str = _setting("paper", "Size of the policy network.", tuple(POLICIES))
     blind: bool = _setting(
         False, "Conditional agents: hide the canvas, so that it sees the target only."
+    )
+    compute_dtype: str = _setting(
+        "float32", "Of the convolutions of the policy's torso.", DTYPES
     )
     critic_width: int = _setting(
         64, "Channels of the critic's first layer; each further one has twice as many."

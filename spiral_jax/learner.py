@@ -287,6 +287,12 @@ class Learner:
         self._program = self._program.lower(self._state, *arguments).compile()
         self.compile_seconds = time.monotonic() - start
 
+    @property
+    def flops(self) -> float:
+        """What XLA counts of the compiled program's arithmetic; loops once."""
+        analysis = self._program.cost_analysis()
+        return (analysis[0] if isinstance(analysis, list) else analysis)["flops"]
+
     def _arguments(self, item: Item) -> tuple:
         place, trajectory = self._parallel.place, item.trajectory
         if not self._actors_on_device:

@@ -86,9 +86,7 @@ def monte_carlo(
     return errors, errors
 
 
-def _centre_and_std(
-    x: chex.Array, parallel: Parallel
-) -> tuple[chex.Array, chex.Array]:
+def _centre_and_std(x: chex.Array, parallel: Parallel) -> tuple[chex.Array, chex.Array]:
     """Subtracts each time step's mean over the batch; and the std of what is left."""
     x -= parallel.mean(jnp.mean(x, axis=1, keepdims=True))
     return x, jnp.sqrt(parallel.mean(jnp.mean(x**2)))

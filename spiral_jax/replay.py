@@ -65,4 +65,6 @@ def draw(num_added: int, num_batches: int, batch_size: int, seed: list[int]):
     if not num_added:
         raise ValueError("The replay is empty: add a batch before drawing from it.")
     generator = np.random.default_rng(seed)
-    return generator.integers(min(num_added, num_batches), size=batch_size, dtype=np.int32)
+    return generator.integers(
+        min(num_added, num_batches), size=batch_size, dtype=np.int32
+    )

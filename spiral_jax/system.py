@@ -88,6 +88,7 @@ def make_system(config: Config) -> System:
         blank,
         conditional=config.conditional,
         blind=config.blind,
+        compute_dtype=config.compute_dtype,
     )
     return System(
         config=config,

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,10 @@ from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.evaluation import Evaluator, Table
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
+from spiral_jax.parallel import choose_devices
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.reconstruction import Reconstruction, ReconstructionEvaluator
-from spiral_jax.parallel import choose_devices
 from spiral_jax.system import (
     load_dataset,
     make_actor,

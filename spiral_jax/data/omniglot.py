@@ -61,8 +61,8 @@ def load_omniglot(
         raise FileNotFoundError(f"{folder} holds no training pictures. {HELP}")
     if not test:
         alphabets = sorted({alphabet_of(picture) for picture in train})
-        held_out = alphabets[-(-3 * len(alphabets) // 4) :]
-        if not held_out:
+        held_out = alphabets[-max(len(alphabets) // 4, 1) :]
+        if len(alphabets) < 2:
             raise ValueError(
                 f"{folder} has the alphabets {alphabets} only, none to hold out. {HELP}"
             )

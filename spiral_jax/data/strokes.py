@@ -79,7 +79,7 @@ def rasterise(drawing: np.ndarray, width: int, scale: float) -> np.ndarray:
     for stroke in np.split(xy, np.flatnonzero(lifted[:-1]) + 1):
         canvas.line(stroke.ravel().tolist(), fill=0, width=round(line), joint="curve")
         for end in (stroke[0], stroke[-1]):  # round ends; a dot has nothing else
-            canvas.ellipse([*(end - line / 2), *(end + line / 2)], fill=0)
+            canvas.ellipse([*(end - line / 2), *(end + line / 2 - 1)], fill=0)
     return np.asarray(image.resize((width, width), Image.Resampling.BOX))
 
 

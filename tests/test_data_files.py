@@ -14,14 +14,16 @@ from PIL import Image
 from spiral_jax import evaluation
 from spiral_jax.config import preset
 from spiral_jax.data import (
+    cache,
+    files,
     load_celeba,
     load_folder,
     load_omniglot,
     load_strokes,
-    pictures,
     to_float,
 )
-from spiral_jax.data.pictures import CACHE, Picture, PictureFiles, decode, in_fair_order
+from spiral_jax.data.cache import CACHE
+from spiral_jax.data.files import Picture, PictureFiles, decode, in_fair_order
 from spiral_jax.system import load_dataset
 from spiral_jax.train import train
 from tests.conftest import SHARED_DATA
@@ -150,9 +152,9 @@ def test_pictures_are_shown_as_the_canvas_would():
 
 def test_the_cache_is_used_and_rebuilt_when_stale(folder, home, monkeypatch):
     decoded = []
-    real = pictures.decode
+    real = files.decode
     spy = lambda data, *args, **how: decoded.append(1) or real(data, *args, **how)
-    monkeypatch.setattr(pictures, "decode", spy)
+    monkeypatch.setattr(files, "decode", spy)
 
     def number_decoded():
         decoded.clear()
@@ -192,7 +194,7 @@ def test_an_interrupted_reading_leaves_nothing(folder, home, monkeypatch):
     def interrupt(*args, **how):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pictures, "decode", interrupt)
+    monkeypatch.setattr(files, "decode", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load(folder)
     assert list((home / CACHE).iterdir()) == []
@@ -202,7 +204,7 @@ def test_a_full_disk_is_not_a_broken_picture(folder, monkeypatch):
     def full(file, count, how):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pictures, "_write_header", full)
+    monkeypatch.setattr(cache, "_write_header", full)
     with pytest.raises(OSError, match="No space left"):
         load(folder)
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from spiral_jax.data.cache import load_pictures
+from spiral_jax.data.files import Picture, PictureFiles, in_fair_order
 from spiral_jax.data.images import Dataset, Images
-from spiral_jax.data.pictures import Picture, PictureFiles, in_fair_order, load_pictures
 from spiral_jax.data.strokes import load_strokes
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"

@@ -551,6 +551,19 @@ def test_missing_strokes_are_refused(tmp_path):
         load_strokes(tmp_path / "b.npy", 8, "white")
 
 
+def test_the_documented_repacking_of_sketch_rnns_files(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    drawings = np.empty(2, object)
+    drawings[:] = [np.array([[0, 0, 0], [9, 0, 1]]), np.array([[0, 0, 1]])]
+    splits = dict.fromkeys(("train", "valid", "test"), drawings)
+    np.savez(tmp_path / "omniglot.npz", **splits)
+    (tmp_path / "data" / "omniglot").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert load_characters(Path("data/omniglot")).train.images.shape == (2, 16, 16, 1)
+
+
 @needs_strokes
 def test_real_strokes_look_like_the_official_pictures():
     folder = SHARED_DATA / "strokes"

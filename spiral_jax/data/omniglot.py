@@ -14,8 +14,8 @@ STROKES = "omniglot_stroke3.npz"
 HELP = (
     "data_dir should hold images_background and images_evaluation, or one or both of "
     "images_background_small1 and images_background_small2, as zips or folders "
-    "(https://github.com/brendenlake/omniglot, folder python); or omniglot_stroke3.npz "
-    "(https://github.com/hardmaru/sketch-rnn-datasets, folder omniglot)."
+    "(https://github.com/brendenlake/omniglot, folder python); or omniglot_stroke3.npz, "
+    "which docs/data.md makes of sketch-rnn's file."
 )
 
 

@@ -338,7 +338,7 @@ PRESETS: dict[str, Config] = {
     "omniglot_small": _OMNIGLOT_SMALL,
     # launch --preset=omniglot_conditional_small --data_dir=data/omniglot: the same, shown
     # what to draw; measured on alphabets that it has never seen. With --max_minutes=10 on
-    # a third of a core, 455 updates: held-out l2 12.2 -> 8.5, but a blank canvas has 8.2.
+    # a crowded core, 455 updates: held-out l2 12.2 -> 8.5, but a blank canvas has 8.2.
     "omniglot_conditional_small": dataclasses.replace(_OMNIGLOT_SMALL, conditional=True),
     # launch --preset=folder_small --data_dir=pictures: any pictures in colour, 32 px,
     # 12 commands.

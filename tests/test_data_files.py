@@ -24,6 +24,7 @@ from spiral_jax.data import (
 )
 from spiral_jax.data.cache import CACHE
 from spiral_jax.data.files import Picture, PictureFiles, decode, in_fair_order
+from spiral_jax.environments import make_environment
 from spiral_jax.system import load_dataset
 from spiral_jax.train import train
 from tests.conftest import SHARED_DATA
@@ -600,30 +601,54 @@ def tiny(name, **changes):
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "omniglot_conditional_small",
-        "folder_small",
-        pytest.param("omniglot", marks=pytest.mark.slow),
-        pytest.param("celeba_conditional", marks=pytest.mark.slow),
-    ],
-)
-def test_every_data_set_trains(name, tmp_path, request, monkeypatch):
-    monkeypatch.setattr(evaluation, "NUM_SAMPLES", 20)
+@pytest.fixture(params=["omniglot", "strokes", "celeba", "folder"])
+def data_set(request, tmp_path):
+    """Name and folder of each data set of files."""
+    name, folder = request.param, tmp_path / "data"
     if name == "omniglot":
-        data_dir = tmp_path / "data"
-        omniglot_zip(data_dir / "images_background.zip", A=alphabet(0), B=alphabet(9))
-    elif name == "omniglot_conditional_small":
-        data_dir = stroke_file(tmp_path / "data" / "omniglot_stroke3.npz").parent
+        omniglot_zip(folder / "images_background.zip", A=alphabet(0), B=alphabet(9))
+    elif name == "strokes":
+        name, folder = "omniglot", stroke_file(folder / "omniglot_stroke3.npz").parent
     else:
-        fixture = {"celeba_conditional": "faces", "folder_small": "folder"}[name]
-        data_dir = request.getfixturevalue(fixture)
-    config = tiny(name, data_dir=str(data_dir))
+        folder = request.getfixturevalue("faces" if name == "celeba" else "folder")
+    return name, folder
+
+
+@pytest.mark.parametrize("form", ["", "_conditional"])
+def test_every_data_set_has_the_canvas_of_its_preset(data_set, form):
+    name, folder = data_set
+    if name == "folder" and form:
+        return
+    config = preset(name + form)
+    config = dataclasses.replace(config, data_dir=str(folder), canvas_width=16)
+    data = load_dataset(config)
+    environment = make_environment(config.environment(), batch_size=1)
+    canvas = environment.reset().observation["canvas"]
+    environment.close()
+    for split in data:
+        assert split.images.dtype == np.uint8
+        assert split.images.shape[1:] == canvas.shape[1:]
+
+
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "form"),
+    [
+        ("folder", ""),
+        slow("omniglot", ""),
+        slow("strokes", "_conditional"),
+        slow("celeba", "_conditional"),
+    ],
+    indirect=["data_set"],
+)
+def test_every_data_set_trains(data_set, form, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "NUM_SAMPLES", 20)
+    name, folder = data_set
+    config = tiny(name + form, data_dir=str(folder))
     table = train(config, tmp_path / "run")
     assert np.isfinite([table.untrained, table.now]).all()
-    channels = load_dataset(config).train.images.shape[-1]
-    assert channels == (3 if config.use_color else 1)
     record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert record["updates"] == 2
     with Image.open(tmp_path / "run" / "samples.png") as image:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
-from PIL import Image
 from tqdm import tqdm
 
-from spiral_jax.data.files import UNREADABLE, Picture
+from spiral_jax.data.files import UNREADABLE, Picture, why_unreadable
 
 # To be raised when the same files come to be decoded otherwise.
 VERSION = 1
@@ -107,7 +106,7 @@ def _make(
                 try:
                     pixels = picture.decode(**how)
                 except UNREADABLE as error:
-                    unreadable[str(picture)] = _why(error)
+                    unreadable[str(picture)] = why_unreadable(error)
                     if strict:
                         break
                 else:
@@ -123,15 +122,6 @@ def _make(
     finally:
         temporary.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r"), unreadable
-
-
-def _why(error: Exception) -> str:
-    """Says in a few words why a file cannot be read."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not a picture"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
 
 
 def _write_header(file, count: int, how: dict) -> None:

@@ -173,3 +173,12 @@ def decode(
         image = image.resize((width, width), Image.Resampling.BILINEAR)
     pixels = np.asarray(image).reshape(width, width, channels)
     return 255 - pixels if invert else pixels
+
+
+def why_unreadable(error: Exception) -> str:
+    """Says in a few words why a file cannot be read."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a picture"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -7,12 +7,16 @@ import dataclasses
 import difflib
 from typing import Any
 
+from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.environments.painting import find_brush
 from spiral_jax.environments.pens import BACKGROUNDS
 from spiral_jax.networks.policy import PRESETS as POLICIES
+from spiral_jax.parallel import MODES
 from spiral_jax.rewards import FORMS, SOURCES
 
 ALGORITHMS = ("vtrace", "a2c")
+DTYPES = ("float32", "bfloat16")
+ACTORS = ("threads", "device")
 DATASETS = ("mnist", "scenes")
 
 
@@ -70,6 +74,9 @@ class Config:
     blind: bool = _setting(
         False, "Conditional agents: hide the canvas, so that it sees the target only."
     )
+    compute_dtype: str = _setting(
+        "float32", "Of the convolutions of the policy's torso.", DTYPES
+    )
     critic_width: int = _setting(
         64, "Channels of the critic's first layer; each further one has twice as many."
     )
@@ -115,6 +122,21 @@ class Config:
     )
 
     # Running.
+    actors: str = _setting(
+        "threads",
+        "Where episodes are played: threads step environments on the CPU; device plays "
+        "the soft brush on the accelerator.",
+        ACTORS,
+    )
+    fuse: int = _setting(
+        0,
+        "With actors=device: that many whole iterations (rollout, critic and policy "
+        "update) in one program; 0: programs apart.",
+    )
+    devices: int = _setting(
+        1, "Accelerators that learn, and with actors=device play; 0: all."
+    )
+    parallel: str = _setting("jit", "How learners use several devices.", MODES)
     num_actors: int = _setting(
         1, "Actor threads, with an environment of batch_size canvases each."
     )
@@ -159,7 +181,7 @@ class Config:
         for name in (
             *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
             *("gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
-            *("checkpoint_minutes", "evaluate_minutes"),
+            *("checkpoint_minutes", "evaluate_minutes", "fuse", "devices"),
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
@@ -205,6 +227,13 @@ class Config:
                     "each needs a cell of its own; expected at most "
                     f"{self.grid_width**2}."
                 )
+        if self.actors == "device":
+            DevicePainting(self.environment())  # refuses what it cannot play
+        elif self.fuse:
+            raise ValueError(
+                f"fuse={self.fuse} with actors='threads': only rollouts on the "
+                "accelerator can be part of a program; set actors='device'."
+            )
         if self.synchronous and self.num_actors != 1:
             raise ValueError(
                 f"synchronous=True with num_actors={self.num_actors}: lock step has "

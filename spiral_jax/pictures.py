@@ -104,11 +104,13 @@ def programs_to_svg(programs: Sequence[Program], canvas_width: int = 128) -> str
 
 
 def _stroke_paths(program: Program, canvas_width: int) -> list[str]:
-    pens = Pens({**program.settings, "canvas_width": canvas_width}, batch_size=1)
+    pens = Pens({**program.settings, "canvas_width": canvas_width})
+    state = pens.begin(batch_size=1)
     paths = []
     for t in range(len(program)):
         actions = {k: np.asarray(v)[t : t + 1] for k, v in program.actions.items()}
-        stroke = Stroke(*(field[0] for field in pens.stroke(actions)))
+        strokes, state = pens.stroke(state, actions)
+        stroke = Stroke(*(field[0] for field in strokes))
         if not stroke.paint:
             continue
         (y0, x0), (y1, x1), (y2, x2) = stroke.start, stroke.control, stroke.end

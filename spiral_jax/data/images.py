@@ -47,8 +47,8 @@ class ImageData:
         self._order = EpochOrder(len(images), seed)
 
     def batch(self, batch_size: int, draw: int) -> np.ndarray:
-        """Returns batch number `draw`: `[batch_size, H, W, C]` float32 in 0..1."""
-        return to_float(self._images[self._order.batch(batch_size, draw)])
+        """Returns batch number `draw`: `[batch_size, H, W, C]` uint8."""
+        return self._images[self._order.batch(batch_size, draw)]
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

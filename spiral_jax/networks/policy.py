@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
-from spiral_jax.networks.layers import Downsample, ResidualStack
+from spiral_jax.networks.layers import Downsample, ResidualStack, computing_in
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
 
@@ -102,10 +102,12 @@ class _Network(hk.Module):
         preset: PolicyPreset,
         blank: chex.Numeric,
         blind: bool,
+        compute_dtype: str,
     ):
         super().__init__(name="policy")
         self._blank = blank if preset.from_blank else 0.0
         self._blind = blind
+        self._compute_dtype = compute_dtype
         self._language = language
         self._preset = preset
         self.core = hk.LSTM(preset.core)
@@ -134,19 +136,21 @@ class _Network(hk.Module):
         seen = [] if self._blind else [canvas - self._blank]
         if target is not None:
             seen.append(target - self._blank)
-        x = jnp.concatenate([*seen, grids], axis=-1)
-        if preset.first_stride == 1:
-            x = hk.Conv2D(preset.torso[0], 5)(x)
-        else:
-            x = Downsample(preset.torso[0])(x)
-        condition = self._condition(previous, mask, noise)
+        x = jnp.concatenate([*seen, grids], axis=-1).astype(self._compute_dtype)
+        with computing_in(self._compute_dtype):
+            if preset.first_stride == 1:
+                x = hk.Conv2D(preset.torso[0], 5)(x)
+            else:
+                x = Downsample(preset.torso[0])(x)
+        condition = self._condition(previous, mask, noise).astype(x.dtype)
         x = jax.nn.relu(x + condition[:, None, None, :])
-        for channels in preset.torso[1:]:
-            x = jax.nn.relu(Downsample(channels)(x))
-        if preset.residual_blocks:
-            x = hk.Conv2D(preset.torso[-1], 3)(x)
-            x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
-        x = hk.Linear(preset.core)(hk.Flatten()(x))
+        with computing_in(self._compute_dtype):
+            for channels in preset.torso[1:]:
+                x = jax.nn.relu(Downsample(channels)(x))
+            if preset.residual_blocks:
+                x = hk.Conv2D(preset.torso[-1], 3)(x)
+                x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
+        x = hk.Linear(preset.core)(hk.Flatten()(x).astype(jnp.float32))
         return jax.nn.relu(x) if preset.core_activation else x
 
     def _condition(
@@ -178,6 +182,7 @@ def make_policy(
     *,
     conditional: bool = False,
     blind: bool = False,
+    compute_dtype: str = "float32",
 ) -> Policy:
     """Builds the policy's pure functions.
 
@@ -189,6 +194,8 @@ def make_policy(
       conditional: whether it also sees a target, `observation["target"]` (paper, section
         3.2), as further channels.
       blind: whether it does not see the canvas, only the target.
+      compute_dtype: of the torso's convolutions, "float32" or "bfloat16". The core, the
+        decoder and what it says of probabilities are float32 always.
 
     Raises:
       ValueError: unknown preset; or a blind policy without a target.
@@ -200,7 +207,7 @@ def make_policy(
     sizes = PRESETS[preset]
 
     def build():
-        network = _Network(language, sizes, blank, blind)
+        network = _Network(language, sizes, blank, blind, compute_dtype)
 
         def step(observation, state: AgentState):
             key, sample_key = jax.random.split(state.key)

@@ -8,6 +8,8 @@ from absl import flags
 
 from spiral_jax.config import PRESETS, Config
 
+flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
+
 
 def define_settings() -> Callable[[], dict[str, Any]]:
     """Makes a flag of each field of `Config`.

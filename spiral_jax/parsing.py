@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spiral_jax.environments.objects import PARTS
+from spiral_jax.data.scenes import SceneImages
+from spiral_jax.environments.objects import PARTS, build
+from spiral_jax.types import Actions
 
 COLORS = [PARTS.index(name) for name in ("red", "green", "blue")]
 SHAPE, LOCATION, SIZE = (PARTS.index(name) for name in ("shape", "location", "size"))
@@ -87,3 +89,17 @@ def compare_scenes(
         ]
     shares = right / true_counts.sum()
     return Parse(float(np.mean(counts == true_counts)), *map(float, shares))
+
+
+def compare_programs(actions: Actions, scenes: SceneImages, grid_width: int) -> Parse:
+    """Compares what programs build with the scenes that they were written for.
+
+    Args:
+      actions: valid commands, `[T, N]` int32 each.
+      scenes: N of them.
+      grid_width: of the location component.
+    """
+    built = build(actions)
+    return compare_scenes(
+        built.counts, built.parts, scenes.counts, scenes.parts, grid_width
+    )

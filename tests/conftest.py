@@ -8,10 +8,12 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.studies.study import TINY
 from spiral_jax.config import Config, preset
 from spiral_jax.data.scenes import load_scenes
 from spiral_jax.renderers.scene import NoGLError, SceneRenderer
 from spiral_jax.system import make_system
+from spiral_jax.train import train
 
 MNIST_DIR = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 
@@ -109,3 +111,18 @@ def few_scenes(scenes_dir):
 
 def load_few_scenes(folder):
     return load_scenes(folder, num_train=20, num_test=20, progress=False)
+
+
+@pytest.fixture(scope="session")
+def scenes_run(tmp_path_factory):
+    """Folder of a finished run of a conditional agent, on scenes of 16 px, by l2."""
+    folder = tmp_path_factory.mktemp("scenes_run")
+    config = dataclasses.replace(
+        preset("scenes_small"),
+        **{**TINY, "max_updates": 2, "log_updates": 1},
+        reward_source="l2",
+        synchronous=True,
+        data_dir=str(folder),
+    )
+    train(config, folder / "l2")
+    return folder / "l2"

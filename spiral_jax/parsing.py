@@ -32,6 +32,10 @@ class Parse(NamedTuple):
     size: float
     color: float
 
+    def __str__(self) -> str:
+        shares = (f"{part} {share:.1%}" for part, share in self._asdict().items())
+        return ", ".join(shares)
+
 
 def match_objects(built: np.ndarray, true: np.ndarray, grid_width: int) -> np.ndarray:
     """Pairs the objects of two scenes greedily by location.

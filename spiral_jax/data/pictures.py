@@ -271,7 +271,7 @@ def _make(
                 try:
                     pixels = picture.decode(**how)
                 except UNREADABLE as error:
-                    unreadable[str(picture)] = _why(error)
+                    unreadable[str(picture)] = why_unreadable(error)
                     if strict:
                         break
                 else:
@@ -289,7 +289,7 @@ def _make(
     return np.load(path, mmap_mode="r"), unreadable
 
 
-def _why(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Says in a few words why a file cannot be read."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not a picture"

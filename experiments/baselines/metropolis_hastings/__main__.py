@@ -18,6 +18,7 @@ from absl import app, flags, logging
 from experiments.baselines.metropolis_hastings.baseline import run_baseline
 from experiments.settings import define_settings
 from spiral_jax.config import preset
+from spiral_jax.parsing import Parse
 
 _PRESET = flags.DEFINE_string("preset", "scenes_small", "Whose scenes to rebuild.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 100, "How many held-out pictures.")
@@ -39,8 +40,7 @@ def table(result: dict[str, Any]) -> str:
     for calls, now, best in zip(curve["renderer_calls"], curve["current"], curve["best"]):
         lines.append(f"  {calls:14,d}   {now:11.3f} {best:9.3f}")
     for name, parse in result["parse"].items():
-        shares = ", ".join(f"{part} {share:.1%}" for part, share in parse.items())
-        lines.append(f"  right in the {name} scenes: {shares}")
+        lines.append(f"  right in the {name} scenes: {Parse(**parse)}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ at RUN_DIR/samples.png while it runs, and at curves with `tensorboard --logdir r
 import dataclasses
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 
 from experiments.settings import define_settings
@@ -23,6 +24,11 @@ _PRESET = flags.DEFINE_string(
 )
 _RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "Folder of the run; runs/PRESET if not given."
+)
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder where compiled programs are kept, so that the same run starts faster again.",
 )
 
 
@@ -42,6 +48,8 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
+    if _COMPILATION_CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", _COMPILATION_CACHE.value)
     run_dir = Path(_RUN_DIR.value or f"runs/{_PRESET.value}")
     try:
         config = config_from_flags()

@@ -59,8 +59,11 @@ class Builders:
           `[B]` bool: the scenes that were built on.
         """
         operation = actions["operation"]
-        add = (operation == 0) & (self.counts < MAX_OBJECTS)
-        change = (operation == 1) & (self.counts > 0)
+        empty = self.counts == 0
+        add = ((operation == 0) | ((operation == 1) & empty)) & (
+            self.counts < MAX_OBJECTS
+        )
+        change = (operation == 1) & ~empty
         self.counts = self.counts + add
         touched = np.flatnonzero(add | change)
         described = np.stack([actions[name] for name in PARTS], axis=-1)

@@ -26,7 +26,7 @@ from absl import app, flags, logging
 from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
-from spiral_jax.data.pictures import UNREADABLE, PictureFiles, decode, why_unreadable
+from spiral_jax.data.files import UNREADABLE, PictureFiles, decode, why_unreadable
 from spiral_jax.data.scenes import SceneImages
 from spiral_jax.parsing import compare_programs
 from spiral_jax.pictures import save_png

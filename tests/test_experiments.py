@@ -48,6 +48,7 @@ def run(module, *flags):
         (["--brush_sizes=2,x"], "expected radii in px"),
         (["--learning_rate=1"], "Unknown command line flag"),
         (["--data_dir=/nowhere"], "is not a folder"),
+        (["--preset=folder_small"], "dataset='folder' needs data_dir"),
         (["fast"], "Unexpected argument 'fast'"),
     ],
 )

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from spiral_jax.data.cache import load_pictures
+from spiral_jax.data.files import Picture, PictureFiles
 from spiral_jax.data.images import Dataset, Images
-from spiral_jax.data.pictures import Picture, PictureFiles, load_pictures
 
 CROP = 160
 PARTITION = "list_eval_partition.txt"

@@ -2,14 +2,9 @@
 
 from pathlib import Path
 
+from spiral_jax.data.cache import load_pictures
+from spiral_jax.data.files import ENDINGS, Picture, PictureFiles, in_fair_order
 from spiral_jax.data.images import Dataset, Images
-from spiral_jax.data.pictures import (
-    ENDINGS,
-    Picture,
-    PictureFiles,
-    in_fair_order,
-    load_pictures,
-)
 
 LEAST_PICTURES = 20
 TEST_SHARE = 0.1

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from spiral_jax.data.cache import load_pictures
+from spiral_jax.data.files import Picture, PictureFiles, in_fair_order
 from spiral_jax.data.images import Dataset, Images
-from spiral_jax.data.pictures import Picture, PictureFiles, in_fair_order, load_pictures
 from spiral_jax.data.strokes import load_strokes
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
@@ -13,8 +14,8 @@ STROKES = "omniglot_stroke3.npz"
 HELP = (
     "data_dir should hold images_background and images_evaluation, or one or both of "
     "images_background_small1 and images_background_small2, as zips or folders "
-    "(https://github.com/brendenlake/omniglot, folder python); or omniglot_stroke3.npz "
-    "(https://github.com/hardmaru/sketch-rnn-datasets, folder omniglot)."
+    "(https://github.com/brendenlake/omniglot, folder python); or omniglot_stroke3.npz, "
+    "which docs/data.md makes of sketch-rnn's file."
 )
 
 
@@ -61,8 +62,8 @@ def load_omniglot(
         raise FileNotFoundError(f"{folder} holds no training pictures. {HELP}")
     if not test:
         alphabets = sorted({alphabet_of(picture) for picture in train})
-        held_out = alphabets[-(-3 * len(alphabets) // 4) :]
-        if not held_out:
+        held_out = alphabets[-max(len(alphabets) // 4, 1) :]
+        if len(alphabets) < 2:
             raise ValueError(
                 f"{folder} has the alphabets {alphabets} only, none to hold out. {HELP}"
             )

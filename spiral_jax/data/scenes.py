@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from spiral_jax.data.cache import CACHE
 from spiral_jax.data.images import Dataset
-from spiral_jax.data.pictures import CACHE
 from spiral_jax.environments.objects import PARTS, place
 from spiral_jax.environments.scenes import language_of
 from spiral_jax.programs import Program

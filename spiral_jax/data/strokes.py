@@ -1,4 +1,4 @@
-"""Drawings stored as pen strokes (sketch-rnn's stroke-3 format), rasterised."""
+"""Drawings stored as pen strokes (stroke-3 format, Ha and Eck 2017), rasterised."""
 
 import zipfile
 import zlib
@@ -17,7 +17,8 @@ SUPERSAMPLING = 4
 HELP = (
     "Expected a .npz with train_points and test_points [N, 3] (dx, dy, and 1 where the "
     "pen is lifted after that point) of all drawings one after the other, and "
-    "train_lengths and test_lengths, the number of points of each drawing."
+    "train_lengths and test_lengths, the number of points of each drawing; docs/data.md "
+    "says how to make it of sketch-rnn's files."
 )
 
 
@@ -79,7 +80,7 @@ def rasterise(drawing: np.ndarray, width: int, scale: float) -> np.ndarray:
     for stroke in np.split(xy, np.flatnonzero(lifted[:-1]) + 1):
         canvas.line(stroke.ravel().tolist(), fill=0, width=round(line), joint="curve")
         for end in (stroke[0], stroke[-1]):  # round ends; a dot has nothing else
-            canvas.ellipse([*(end - line / 2), *(end + line / 2)], fill=0)
+            canvas.ellipse([*(end - line / 2), *(end + line / 2 - 1)], fill=0)
     return np.asarray(image.resize((width, width), Image.Resampling.BOX))
 
 

@@ -74,6 +74,6 @@ def test_what_programs_build():
     names = scenes_language(4).names
     actions = {name: np.arange(6).reshape(3, 2) % 3 for name in names}
     builders = build({**actions, "operation": operations})
-    assert builders.counts.tolist() == [1, 2]
+    assert builders.counts.tolist() == [1, 3]
     assert builders.parts[0, :2].tolist() == [[2] * 6, [0] * 6]
-    assert builders.parts[1, :3].tolist() == [[0] * 6, [2] * 6, [0] * 6]
+    assert builders.parts[1, :4].tolist() == [[1] * 6, [0] * 6, [2] * 6, [0] * 6]

@@ -327,6 +327,8 @@ PRESETS: dict[str, Config] = {
         episode_length=4,
         max_objects=2,
         shadows=False,
+        policy="pointer",
+        entropy_cost=0.05,
     ),
     "scenes": Config(
         dataset="scenes", conditional=True, grid_width=16, episode_length=21

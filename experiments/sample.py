@@ -13,12 +13,11 @@ agents draw the first held-out pictures, which the sheet shows before each drawi
 
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags, logging
 
+from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.data import to_float
-from spiral_jax.environments import export_mjcf, rerender
-from spiral_jax.pictures import programs_to_svg, save_gif, save_png, sheet
+from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.system import load_agent, load_dataset, programs_of, sample_drawings
 
@@ -58,31 +57,20 @@ def main(argv: list[str]) -> None:
     finished = drawings.canvases[-1]
     if _WIDTH.value or _BRUSH.value:
         try:
-            again = [rerender(p, _WIDTH.value, _BRUSH.value)[-1] for p in programs]
+            finished = redraw(programs, _WIDTH.value, _BRUSH.value)
         except ValueError as error:
             raise SystemExit(f"sample: {error}") from error
-        finished = np.stack(again)
+    page = sheet(finished)
     if drawings.targets is not None:
-        width = finished.shape[1]
-        nearest = np.arange(width) * drawings.targets.shape[1] // width
-        shown = drawings.targets[:, nearest][:, :, nearest]
-        finished = np.stack([shown, finished], axis=1).reshape(-1, *finished.shape[1:])
-    save_png(out / "samples.png", sheet(finished), _SCALE.value)
+        page = sheet_of_pairs(drawings.targets, finished)
+    save_png(out / "samples.png", page, _SCALE.value)
     save_gif(
         out / "drawing.gif",
         drawings.canvases[:, : _NUM_ANIMATED.value],
         scale=_SCALE.value,
     )
     (out / "programs.json").write_text(programs_to_json(system.language, programs))
-    few = programs[: _NUM_ANIMATED.value]
-    if system.config.dataset == "scenes":
-        last = "mjcf/"
-        (out / last).mkdir(exist_ok=True)
-        for number, program in enumerate(few):
-            (out / last / f"{number}.xml").write_text(export_mjcf(program))
-    else:
-        last = "drawings.svg"
-        (out / last).write_text(programs_to_svg(few))
+    last = export(out, system.config, programs[: _NUM_ANIMATED.value])
     print(
         f"{len(programs)} drawings of the agent after {num_updates} updates: "
         f"{out}/samples.png, drawing.gif, programs.json, {last}"

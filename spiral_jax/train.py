@@ -12,12 +12,12 @@ import numpy as np
 from spiral_jax.actor import Actor, DeviceActor
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
-from spiral_jax.evaluation import Evaluator, Table
+from spiral_jax.evaluation import Table
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
 from spiral_jax.parallel import choose_devices
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
-from spiral_jax.reconstruction import Reconstruction, ReconstructionEvaluator
+from spiral_jax.reconstruction import Reconstruction, make_evaluator
 from spiral_jax.system import (
     load_dataset,
     make_actor,
@@ -86,8 +86,7 @@ class _Run:
         (run_dir / "config.json").write_text(
             json.dumps(dataclasses.asdict(config), indent=1) + "\n"
         )
-        evaluator = ReconstructionEvaluator if config.conditional else Evaluator
-        self._evaluator = evaluator(self._system, data, run_dir)
+        self._evaluator = make_evaluator(self._system, data, run_dir)
         self._metrics = Metrics(run_dir, self._learner.num_updates, self._frames, minutes)
         self._progress = ProgressLine(config.max_updates, config.max_minutes)
         self._queue = TrajectoryQueue(config.queue_capacity)

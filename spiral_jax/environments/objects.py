@@ -69,3 +69,19 @@ class Builders:
         described = np.stack([actions[name] for name in PARTS], axis=-1)
         self.parts[touched, self.counts[touched] - 1] = described[touched]
         return add | change
+
+
+def build(actions: Actions) -> Builders:
+    """Executes programs side by side.
+
+    Args:
+      actions: valid commands, `[T, B]` int32 each.
+
+    Returns:
+      The scenes that they build.
+    """
+    num_commands, batch_size = actions["operation"].shape
+    builders = Builders(batch_size)
+    for t in range(num_commands):
+        builders.build({name: values[t] for name, values in actions.items()})
+    return builders

@@ -1,0 +1,52 @@
+"""What scripts that draw leave: sheets of finished drawings, and their programs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spiral_jax.config import Config
+from spiral_jax.environments import export_mjcf, rerender
+from spiral_jax.pictures import programs_to_svg, sheet
+from spiral_jax.programs import Program
+
+
+def redraw(programs: list[Program], width: int | None, brush: str | None) -> np.ndarray:
+    """Draws programs again, `[N, W, W, C]`; see `rerender`."""
+    return np.stack([rerender(program, width, brush)[-1] for program in programs])
+
+
+def sheet_of_pairs(targets: np.ndarray, drawings: np.ndarray) -> np.ndarray:
+    """Lays targets out in a grid, each with its drawing on its right.
+
+    Args:
+      targets: `[N, H, W, C]` float32.
+      drawings: `[N, H', W', C]`, to whose width targets are shown, px by px.
+
+    Returns:
+      As `sheet`.
+    """
+    width = drawings.shape[1]
+    nearest = np.arange(width) * targets.shape[1] // width
+    shown = targets[:, nearest][:, :, nearest]
+    pairs = np.stack([shown, drawings], axis=1).reshape(-1, *drawings.shape[1:])
+    return sheet(pairs, columns=2 * round(np.ceil(np.sqrt(len(drawings) / 2))))
+
+
+def export(folder: Path, config: Config, programs: list[Program]) -> str:
+    """Writes what other programs open: worlds for MuJoCo's viewer, or strokes as SVG.
+
+    Args:
+      folder: where to.
+      config: of the run whose agent wrote the programs.
+      programs: what to write.
+
+    Returns:
+      What it is called there.
+    """
+    if config.dataset != "scenes":
+        (folder / "drawings.svg").write_text(programs_to_svg(programs))
+        return "drawings.svg"
+    (folder / "mjcf").mkdir(exist_ok=True)
+    for number, program in enumerate(programs):
+        (folder / "mjcf" / f"{number}.xml").write_text(export_mjcf(program))
+    return "mjcf/"

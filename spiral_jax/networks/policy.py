@@ -1,8 +1,8 @@
 """The policy: sees the canvas and the last command, says the next one (spec, section 5).
 
 Three presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
-strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location heads
-that point at the torso's map: for agents that rebuild what they are shown.
+strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location
+heads that point at the torso's map: for agents that rebuild what they are shown.
 """
 
 import dataclasses
@@ -189,9 +189,7 @@ class _Network(hk.Module):
         )
         return command + hk.nets.MLP(sizes, name="noise_mlp")(noise)
 
-    def decode(
-        self, z: chex.Array, features: chex.Array | None, **how
-    ) -> PolicyOutput:
+    def decode(self, z: chex.Array, features: chex.Array | None, **how) -> PolicyOutput:
         """Maps the core's output `[N, core]` to a sampled or scored command."""
         return self._decoder(z, self._value(z)[:, 0], features, **how)
 

@@ -81,10 +81,10 @@ def main(argv: list[str]) -> None:
         floor = ("blank canvas", table.blank)
         print(f"{run_dir} after {num_updates} updates; {NUM_TARGETS} targets\n{table}")
     else:
-        floor = ("real digits", table.real)
+        floor = ("real pictures", table.real)
         print(
-            f"{run_dir} after {num_updates} updates; {NUM_SAMPLES} drawings each; the "
-            f"classifier knows {evaluator.test_accuracy:.2%} of the test digits\n{table}"
+            f"{run_dir} after {num_updates} updates; {NUM_SAMPLES} drawings each; "
+            f"features of {evaluator.classifier}\n{table}"
         )
     if _CURVE.value:
         out, untrained = Path(_CURVE.value), table.untrained

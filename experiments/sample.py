@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     targets = None
     if system.config.conditional:
-        targets = to_float(load_dataset(system.config).test.images)
+        targets = to_float(load_dataset(system.config).test.images[: _NUM.value])
     drawings = sample_drawings(system, params, _NUM.value, _SEED.value, targets)
     programs = programs_of(system, drawings)
     finished = drawings.canvases[-1]

@@ -30,7 +30,7 @@ class Reconstruction(NamedTuple):
     def __str__(self) -> str:
         others = {"this agent": self.now, "blank canvas": self.blank}
         title = "l2 distance to held-out targets"
-        return beside_untrained(title, self.untrained, others, decimals=3)
+        return beside_untrained(title, self.untrained, others)
 
 
 class ReconstructionEvaluator:

@@ -13,7 +13,14 @@ import numpy as np
 from spiral_jax.actor import Actor, Agent, DeviceActor, Player, make_agent, rollout
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
-from spiral_jax.data import Dataset, ImageData, load_mnist
+from spiral_jax.data import (
+    Dataset,
+    ImageData,
+    load_celeba,
+    load_folder,
+    load_mnist,
+    load_omniglot,
+)
 from spiral_jax.data.scenes import load_scenes
 from spiral_jax.environments import Episodes, make_environment
 from spiral_jax.environments.on_device import DevicePainting
@@ -110,7 +117,20 @@ def load_dataset(config: Config) -> Dataset:
             max_objects=config.max_objects,
             num_train=config.num_scenes,
         )
-    return load_mnist(config.data_dir, config.canvas_width, config.background)
+    common = (config.data_dir, config.canvas_width)
+    if config.dataset == "omniglot":
+        return load_omniglot(*common, config.background, strict=config.strict)
+    if config.dataset == "celeba":
+        return load_celeba(*common, use_color=config.use_color, strict=config.strict)
+    if config.dataset == "folder":
+        return load_folder(
+            *common,
+            config.background,
+            use_color=config.use_color,
+            invert=config.invert,
+            strict=config.strict,
+        )
+    return load_mnist(*common, config.background)
 
 
 def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:

@@ -13,7 +13,8 @@ from spiral_jax.data.scenes import load_scenes
 from spiral_jax.renderers.scene import NoGLError, SceneRenderer
 from spiral_jax.system import make_system
 
-MNIST_DIR = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+MNIST_DIR = SHARED_DATA / "mnist"
 
 
 @pytest.fixture(scope="session")

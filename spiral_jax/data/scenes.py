@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from spiral_jax.data.mnist import Dataset
+from spiral_jax.data.cache import CACHE
+from spiral_jax.data.images import Dataset
 from spiral_jax.environments.objects import PARTS, place
 from spiral_jax.environments.scenes import language_of
 from spiral_jax.programs import Program
@@ -22,7 +23,6 @@ from spiral_jax.renderers.scene import SceneRenderer
 
 # To be raised when the same settings come to mean other scenes.
 VERSION = 1
-CACHE = Path(".cache") / "spiral_jax"  # in the user's home
 CHUNK = 250
 NUM_PROBES = 16
 

@@ -83,8 +83,7 @@ def test_every_epoch_shows_every_picture_once():
     images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     data = ImageData(images, seed=0)
     epochs = [
-        np.concatenate([data.batch(5, 2 * e + i) for i in range(2)])
-        for e in range(2)
+        np.concatenate([data.batch(5, 2 * e + i) for i in range(2)]) for e in range(2)
     ]
     for epoch in epochs:
         assert sorted(epoch.ravel()) == list(range(10))

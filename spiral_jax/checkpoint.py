@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 KEEP = 3
@@ -53,10 +54,14 @@ class Checkpointer:
             raise FileNotFoundError(
                 f"No checkpoint in {self._manager.directory}; train first."
             )
-        if like is not None:
+        metadata = self._manager.item_metadata(step)
+        if like is None:
+            # Numpy's arrays, wherever they lay: on the devices of several hosts, perhaps.
+            like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), metadata)
+        else:
             # Asked before orbax tries: a restore that fails half-way leaves its reads
             # running on an event loop that is closed already.
-            saved, wanted = _shapes(self._manager.item_metadata(step)), _shapes(like)
+            saved, wanted = _shapes(metadata), _shapes(like)
             if differing := sorted(
                 name
                 for name in saved.keys() | wanted.keys()

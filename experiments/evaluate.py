@@ -15,7 +15,8 @@ from absl import app, flags, logging
 
 from spiral_jax.evaluation import NUM_SAMPLES, Evaluator
 from spiral_jax.reconstruction import NUM_TARGETS, ReconstructionEvaluator
-from spiral_jax.system import load_agent, load_dataset
+from spiral_jax.system import load_dataset
+from spiral_jax.trained import load_agent
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _CURVE = flags.DEFINE_string("curve", None, "PNG file to draw the run's curve into.")
@@ -70,21 +71,25 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     run_dir = Path(_RUN_DIR.value)
     try:
-        system, params, num_updates = load_agent(run_dir)
+        agent = load_agent(run_dir)
+        system = agent.system
         make = ReconstructionEvaluator if system.config.conditional else Evaluator
         evaluator = make(system, load_dataset(system.config), run_dir)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"evaluate: {error}") from error
-    now, _ = evaluator.distance(params)
+    now, _ = evaluator.distance(agent.params)
     table = evaluator.table(now)
     if system.config.conditional:
         floor = ("blank canvas", table.blank)
-        print(f"{run_dir} after {num_updates} updates; {NUM_TARGETS} targets\n{table}")
+        print(
+            f"{run_dir} after {agent.num_updates} updates; {NUM_TARGETS} targets\n{table}"
+        )
     else:
         floor = ("real digits", table.real)
         print(
-            f"{run_dir} after {num_updates} updates; {NUM_SAMPLES} drawings each; the "
-            f"classifier knows {evaluator.test_accuracy:.2%} of the test digits\n{table}"
+            f"{run_dir} after {agent.num_updates} updates; {NUM_SAMPLES} drawings each; "
+            f"the classifier knows {evaluator.test_accuracy:.2%} of the test digits\n"
+            f"{table}"
         )
     if _CURVE.value:
         out, untrained = Path(_CURVE.value), table.untrained

@@ -5,6 +5,8 @@
 
 import dataclasses
 import difflib
+import json
+from pathlib import Path
 from typing import Any
 
 from spiral_jax.environments.painting import find_brush
@@ -225,6 +227,22 @@ class Config:
             **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         )
 
+    def save(self, path: Path) -> None:
+        """Writes the settings as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Config":
+        """Reads what `save` wrote.
+
+        Raises:
+          ValueError: the file is no such JSON, or of another version.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
     def environment(self) -> dict[str, Any]:
         """Returns the settings for `make_environment` that this run fixes."""
         names = ("canvas_width", "grid_width", "episode_length")
@@ -296,3 +314,21 @@ def preset(name: str) -> Config:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"preset={name!r}: expected one of {tuple(PRESETS)}.{hint}")
     return PRESETS[name]
+
+
+def launch_command(config: Config) -> str:
+    """Returns the command that trains with these settings, from the nearest preset."""
+    settings = dataclasses.asdict(config)
+    changes = {
+        name: {k: v for k, v in settings.items() if v != getattr(start, k)}
+        for name, start in PRESETS.items()
+    }
+    name = min(changes, key=lambda name: len(changes[name]))
+    given = [f"--preset={name}"]
+    for key, value in changes[name].items():
+        if isinstance(value, tuple):
+            value = ",".join(f"{x:g}" for x in value)
+        elif isinstance(value, float):
+            value = f"{value:g}"
+        given.append(f"--{key}={value}")
+    return " ".join(["python -m experiments.launch", *given])

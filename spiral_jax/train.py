@@ -1,8 +1,6 @@
 """The training run: actors in threads, both learners in the calling thread."""
 
 import contextlib
-import dataclasses
-import json
 import signal
 import threading
 from pathlib import Path
@@ -71,9 +69,7 @@ class _Run:
             self._learner.restore(state["learner"])
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
-        (run_dir / "config.json").write_text(
-            json.dumps(dataclasses.asdict(config), indent=1) + "\n"
-        )
+        config.save(run_dir / "config.json")
         evaluator = ReconstructionEvaluator if config.conditional else Evaluator
         self._evaluator = evaluator(self._system, data, run_dir)
         self._metrics = Metrics(run_dir, self._learner.num_updates, self._frames, minutes)

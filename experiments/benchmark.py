@@ -3,6 +3,7 @@ r"""Measures the parts of a run on this machine, and names the bottleneck.
   python -m experiments.benchmark system --preset=mnist_small
   python -m experiments.benchmark render
   python -m experiments.benchmark scenes
+  python -m experiments.benchmark scale --preset=mnist --compute_dtype=bfloat16
   python -m experiments.benchmark convolution
 
 `system` times each part alone, then all of them together with one actor thread, waits at
@@ -10,10 +11,14 @@ the queue included. `render` compares renderers with libmypaint (if this system 
 see spiral_jax/renderers/libmypaint.py), pinned to one core and in two threads: strokes/s
 per brush and size. `scenes` times the MuJoCo environment: frames/s per canvas width,
 with and without shadows, in one thread and in two, and the parts of a frame.
+`scale` trains with rollouts by threads, on the device, and fused with the learners
+(--fuse iterations a call), on 1, 2, 4 ... devices: updates/s and frames/s, and the share
+that is of the FLOP/s of a large matrix product; then the parts of an iteration.
 `convolution` compares two ways to write a strided convolution. All
 figures of a call come from one run; on a shared machine only ratios mean something.
 """
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -24,14 +29,19 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments.render_speed import benchmark_render
+from experiments.scale_speed import benchmark_parts, benchmark_scale, update_parts
 from experiments.scene_speed import benchmark_scenes
-from spiral_jax.config import PRESETS, preset
+from spiral_jax.config import DTYPES, PRESETS, preset
 from spiral_jax.losses import gradient_penalty
 from spiral_jax.networks.layers import Downsample
 from spiral_jax.queues import ParameterStore, TrajectoryQueue
 from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
 
 _PRESET = flags.DEFINE_enum("preset", "mnist_small", list(PRESETS), "What to measure.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "As launch has it.")
+_FUSE = flags.DEFINE_integer("fuse", 10, "Iterations a call, of fused ones.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Episodes per update, of `scale`.")
+_DTYPE = flags.DEFINE_enum("compute_dtype", DTYPES[0], DTYPES, "As launch has it.")
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long each part is measured.")
 
 
@@ -61,15 +71,14 @@ def benchmark_system() -> None:
         for t in range(config.num_commands):
             environment.step({k: v[t] for k, v in trajectory.actions.items()})
 
-    def update_critic():
-        return learner.update_critic(config.batch_size)
-
-    learner.step(item)
+    learner.compile(item)
     parts = {
         "render": seconds_per_call(render),
         "render and act": seconds_per_call(lambda: actor.play().trajectory),
-        "critic update": config.critic_steps * seconds_per_call(update_critic),
-        "policy update": seconds_per_call(lambda: learner.update_policy(trajectory)),
+        **{
+            name: seconds_per_call(work)
+            for name, work in update_parts(system, trajectory).items()
+        },
     }
     frames = config.batch_size * config.num_commands
     print(f"{_PRESET.value}, {frames} frames a batch")
@@ -126,10 +135,22 @@ def benchmark_convolution() -> None:
     print(f"ratio {times['hk.Conv2D'] / times['Downsample']:.1f}")
 
 
+def measure_scale() -> None:
+    config = dataclasses.replace(
+        preset(_PRESET.value),
+        data_dir=_DATA_DIR.value,
+        batch_size=_BATCH_SIZE.value,
+        compute_dtype=_DTYPE.value,
+    )
+    benchmark_scale(config, _PRESET.value, _SECONDS.value, _FUSE.value)
+    benchmark_parts(config, _SECONDS.value / 5)
+
+
 BENCHMARKS = {
     "system": benchmark_system,
     "render": benchmark_render,
     "scenes": lambda: benchmark_scenes(_SECONDS.value),
+    "scale": measure_scale,
     "convolution": benchmark_convolution,
 }
 

@@ -8,13 +8,13 @@ it also draws the distances in metrics.jsonl against frames and minutes (needs m
 `pip install 'spiral_jax[plot]'`).
 """
 
-import json
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from spiral_jax.evaluation import NUM_SAMPLES, Evaluator
-from spiral_jax.reconstruction import NUM_TARGETS, ReconstructionEvaluator
+from experiments.curves import make_figure, plot_curve, read_curve, save_figure
+from spiral_jax.evaluation import NUM_SAMPLES
+from spiral_jax.reconstruction import NUM_TARGETS, make_evaluator
 from spiral_jax.system import load_dataset
 from spiral_jax.trained import load_agent
 
@@ -39,30 +39,16 @@ def draw_curve(
       floor: name and value of a line to compare with.
       path: PNG to write.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    points = [{"frames": 0, "minutes": 0, metric: untrained}]
-    points += [json.loads(line) for line in lines if f'"{metric}"' in line]
-    distances = [point[metric] for point in points]
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    for axis, key, scale, unit in (
-        (axes[0], "frames", 1e6, "million frames"),
-        (axes[1], "minutes", 1, "minutes"),
-    ):
-        axis.plot([point[key] / scale for point in points], distances, marker=".")
+    curve = read_curve(run_dir, metric, untrained)
+    figure, axes = make_figure()
+    for axis, key in zip(axes, ("frames", "minutes")):
+        plot_curve(axis, curve, key)
         axis.axhline(floor[1], color="grey", linestyle=":")
         axis.axhline(0.1 * untrained, color="tab:green", linestyle="--")
         axis.set_yscale("log")
-        axis.set_xlabel(unit)
-        axis.grid(alpha=0.3)
     axes[0].set_ylabel(label)
     axes[1].legend(["agent", floor[0], "0.1 x untrained"])
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def main(argv: list[str]) -> None:
@@ -73,8 +59,7 @@ def main(argv: list[str]) -> None:
     try:
         agent = load_agent(run_dir)
         system = agent.system
-        make = ReconstructionEvaluator if system.config.conditional else Evaluator
-        evaluator = make(system, load_dataset(system.config), run_dir)
+        evaluator = make_evaluator(system, load_dataset(system.config), run_dir)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"evaluate: {error}") from error
     now, _ = evaluator.distance(agent.params)
@@ -85,11 +70,10 @@ def main(argv: list[str]) -> None:
             f"{run_dir} after {agent.num_updates} updates; {NUM_TARGETS} targets\n{table}"
         )
     else:
-        floor = ("real digits", table.real)
+        floor = ("real pictures", table.real)
         print(
             f"{run_dir} after {agent.num_updates} updates; {NUM_SAMPLES} drawings each; "
-            f"the classifier knows {evaluator.test_accuracy:.2%} of the test digits\n"
-            f"{table}"
+            f"features of {evaluator.classifier}\n{table}"
         )
     if _CURVE.value:
         out, untrained = Path(_CURVE.value), table.untrained

@@ -9,8 +9,10 @@ at RUN_DIR/samples.png while it runs, and at curves with `tensorboard --logdir r
 import dataclasses
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 
+from experiments.settings import define_settings
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.train import train
@@ -23,25 +25,14 @@ _PRESET = flags.DEFINE_string(
 _RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "Folder of the run; runs/PRESET if not given."
 )
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder where compiled programs are kept, so that the same run starts faster again.",
+)
 
 
-def _define(field: dataclasses.Field) -> flags.FlagHolder:
-    """Makes the flag of a setting; None stands for the preset's value."""
-    values = {name: getattr(config, field.name) for name, config in PRESETS.items()}
-    text = ", ".join(f"{name}: {value!r}" for name, value in values.items())
-    if len(set(values.values())) == 1:
-        text = repr(field.default)
-    define = {
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-        tuple: flags.DEFINE_list,
-    }[type(field.default)]
-    return define(field.name, None, f"{field.metadata['help']} Default {text}.")
-
-
-_SETTINGS = {field.name: _define(field) for field in dataclasses.fields(Config)}
+_SETTINGS = define_settings()
 
 
 def config_from_flags() -> Config:
@@ -50,22 +41,15 @@ def config_from_flags() -> Config:
     Raises:
       ValueError: an impossible value, or no such preset.
     """
-    changes = {k: f.value for k, f in _SETTINGS.items() if f.value is not None}
-    if "brush_sizes" in changes:
-        try:
-            changes["brush_sizes"] = tuple(float(x) for x in changes["brush_sizes"])
-        except ValueError as error:
-            raise ValueError(
-                f"brush_sizes={','.join(changes['brush_sizes'])}: expected radii in px, "
-                "such as 2,4."
-            ) from error
-    return dataclasses.replace(preset(_PRESET.value), **changes)
+    return dataclasses.replace(preset(_PRESET.value), **_SETTINGS())
 
 
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
+    if _COMPILATION_CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", _COMPILATION_CACHE.value)
     run_dir = Path(_RUN_DIR.value or f"runs/{_PRESET.value}")
     try:
         config = config_from_flags()

@@ -66,14 +66,16 @@ class CompiledLoop(LibmypaintRenderer):
 def random_strokes(width: int, size: int | None, num: int) -> list[Stroke]:
     """Random commands `[64]` that all paint; `size` is an index, None takes any."""
     environment = Painting(batch_size=BATCH_SIZE, canvas_width=width)
-    pens, rng = Pens(environment.settings, BATCH_SIZE), np.random.default_rng(0)
+    pens, rng = Pens(environment.settings), np.random.default_rng(0)
+    state = pens.begin(BATCH_SIZE)
     strokes = []
     for _ in range(num):
         actions = environment.language.random((BATCH_SIZE,), rng)
         actions["flag"][:] = 1
         if size is not None:
             actions["size"][:] = size
-        strokes.append(pens.stroke(actions))
+        stroke, state = pens.stroke(state, actions)
+        strokes.append(stroke)
     return strokes
 
 

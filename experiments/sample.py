@@ -14,12 +14,11 @@ shows before each drawing.
 
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags, logging
 
+from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.data import to_float
-from spiral_jax.environments import export_mjcf, rerender
-from spiral_jax.pictures import programs_to_svg, save_gif, save_png, sheet
+from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.system import load_dataset, programs_of, sample_drawings
 from spiral_jax.trained import load_agent
@@ -54,47 +53,30 @@ def main(argv: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     system, targets = agent.system, None
     if system.config.conditional:
-        targets = to_float(load_dataset(system.config).test.images)
+        targets = to_float(load_dataset(system.config).test.images[: _NUM.value])
     drawings = sample_drawings(system, agent.params, _NUM.value, _SEED.value, targets)
     programs = programs_of(system, drawings)
     finished = drawings.canvases[-1]
     if _WIDTH.value or _BRUSH.value:
         try:
-            again = [rerender(p, _WIDTH.value, _BRUSH.value)[-1] for p in programs]
+            finished = redraw(programs, _WIDTH.value, _BRUSH.value)
         except ValueError as error:
             raise SystemExit(f"sample: {error}") from error
-        finished = np.stack(again)
+    page = sheet(finished)
     if drawings.targets is not None:
-        width = finished.shape[1]
-        nearest = np.arange(width) * drawings.targets.shape[1] // width
-        shown = drawings.targets[:, nearest][:, :, nearest]
-        finished = np.stack([shown, finished], axis=1).reshape(-1, *finished.shape[1:])
-    save_png(out / "samples.png", sheet(finished), _SCALE.value)
+        page = sheet_of_pairs(drawings.targets, finished)
+    save_png(out / "samples.png", page, _SCALE.value)
     save_gif(
         out / "drawing.gif",
         drawings.canvases[:, : _NUM_ANIMATED.value],
         scale=_SCALE.value,
     )
     (out / "programs.json").write_text(programs_to_json(system.language, programs))
-    few = programs[: _NUM_ANIMATED.value]
-    if system.config.dataset == "scenes":
-        last = "mjcf/"
-        _write_each(out / "mjcf", "xml", [export_mjcf(program) for program in few])
-    else:
-        last = "drawings.svg, svg/"
-        (out / "drawings.svg").write_text(programs_to_svg(few))
-        _write_each(out / "svg", "svg", [program.to_svg() for program in few])
+    last = export(out, system.config, programs[: _NUM_ANIMATED.value])
     print(
         f"{len(programs)} drawings of the agent after {agent.num_updates} updates: "
         f"{out}/samples.png, drawing.gif, programs.json, {last}"
     )
-
-
-def _write_each(folder: Path, suffix: str, documents: list[str]) -> None:
-    """Writes documents as 0.suffix, 1.suffix, ... into a folder."""
-    folder.mkdir(exist_ok=True)
-    for number, document in enumerate(documents):
-        (folder / f"{number}.{suffix}").write_text(document)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""Actors: play episodes with the latest parameters and hand them to the learner."""
+"""Actors: play episodes with the latest parameters and hand them to the learner.
+
+`Actor` steps an environment on the CPU, in a thread of its own. `Player` plays the same
+episodes on the accelerator, environment included: `DeviceActor` one rollout at a time,
+the fused learner within its own program.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,14 +11,20 @@ from typing import Any, NamedTuple
 import chex
 import dm_env
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from spiral_jax.data import ImageData
+from spiral_jax.data import ImageData, to_float
+from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
+from spiral_jax.parallel import SAME, Parallel
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.types import Trajectory
+
+# Where trajectories lie on the devices, see `parallel`: split along the batch.
+TRAJECTORY_PLACES = Trajectory(1, 1, 1, 1, 1, 1, noise=0, targets=0)
 
 
 class Agent(NamedTuple):
@@ -111,7 +122,21 @@ class Actor:
         actor_id: int = 0,
         num_rollouts: int = 0,
         targets: ImageData | None = None,
+        device: jax.Device | None = None,
     ):
+        """Takes an environment and what to play with.
+
+        Args:
+          environment: batched.
+          agent: from `make_agent`.
+          store: where parameters are read.
+          seed: of all actors.
+          actor_id: its number.
+          num_rollouts: how many it has played before.
+          targets: what a conditional agent is shown.
+          device: where the policy runs; None: where JAX runs things.
+        """
+        self._device = device
         self._environment = environment
         self._agent = agent
         self._store = store
@@ -123,11 +148,13 @@ class Actor:
     def play(self) -> Item:
         """Plays one batch of episodes; the parameters are read once."""
         version, params = self._store.latest()
+        # Once a rollout instead of once a command.
+        params = jax.device_put(params, self._device)
         key = jax.random.fold_in(self._key, self.num_rollouts)
         targets = None
         if self._targets is not None:
             batch_size = self._environment.batch_size
-            targets = self._targets.batch(batch_size, self.num_rollouts)
+            targets = to_float(self._targets.batch(batch_size, self.num_rollouts))
         trajectory = rollout(self._environment, self._agent, params, key, targets)
         self.num_rollouts += 1
         return Item(trajectory, version, self.actor_id, self.num_rollouts)
@@ -141,3 +168,127 @@ class Actor:
             pass
         except BaseException as error:
             queue.fail(error)
+
+
+class Player:
+    """Plays whole episodes on the accelerator.
+
+    Attributes:
+      targets: what a conditional agent is shown; None for an unconditional one.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        painting: DevicePainting,
+        *,
+        num_commands: int,
+        batch_size: int,
+        seed: int,
+        parallel: Parallel,
+        targets: ImageData | None = None,
+    ):
+        """Takes what decides episodes.
+
+        Args:
+          policy: the network.
+          painting: the environment.
+          num_commands: T.
+          batch_size: B, over all devices.
+          seed: of all actors; this one is number 0 among them.
+          parallel: the devices that play.
+          targets: what a conditional agent is shown.
+        """
+        self._policy = policy
+        self._painting = painting
+        self._num_commands = num_commands
+        self._batch_size = batch_size
+        self._seed = seed
+        self._parallel = parallel
+        self._targets = targets
+
+    def targets(self, number: int) -> np.ndarray | None:
+        """Returns what rollout `number` is shown, `[B, H, W, C]` uint8, if anything."""
+        if self._targets is None:
+            return None
+        return self._targets.batch(self._batch_size, number)
+
+    def play(
+        self, params: Any, number: chex.Array, targets: chex.Array | None
+    ) -> Trajectory:
+        """Plays rollout `number`, the same that `Actor` would; pure, for use inside jit.
+
+        Args:
+          params: the policy's parameters.
+          number: int32 scalar.
+          targets: what `targets` returned.
+        """
+        language, parallel = self._painting.language, self._parallel
+        key = jax.random.fold_in(
+            jax.random.fold_in(jax.random.key(self._seed), 0), number
+        )
+        state = self._policy.initial_state(key, self._batch_size)
+        key = parallel.own_key(state.key)
+        state = parallel.split(state._replace(key=None))._replace(key=key)
+        painting = parallel.split(self._painting.begin(self._batch_size))
+        blank, noise = painting.canvas, state.noise
+        batch = noise.shape[:1]
+        if targets is not None:
+            targets = targets.astype(jnp.float32) / 255.0
+        mask = {name: jnp.zeros(batch) for name in language.names}
+
+        def command(carry, _):
+            painting, mask, state = carry
+            observation = {"canvas": painting.canvas, "action_mask": mask}
+            if targets is not None:
+                observation["target"] = targets
+            output, state = self._policy.step(params, observation, state)
+            log_prob, _ = command_log_prob_and_entropy(language, output)
+            painting = self._painting.step(painting, output.actions)
+            carry = (painting, language.mask(output.actions), state)
+            return carry, (painting.canvas, mask, output.actions, log_prob)
+
+        # Convolutions are slow inside loops on CPUs.
+        unroll = jax.default_backend() == "cpu"
+        _, (canvases, masks, actions, log_prob) = jax.lax.scan(
+            command, (painting, mask, state), length=self._num_commands, unroll=unroll
+        )
+        return Trajectory(
+            canvases=jnp.concatenate([blank[None], canvases]),
+            action_masks=masks,
+            actions=actions,
+            behaviour_log_prob=log_prob,
+            rewards=jnp.zeros_like(log_prob),
+            discounts=jnp.ones_like(log_prob).at[-1].set(0.0),
+            noise=noise,
+            targets=targets,
+        )
+
+
+class DeviceActor:
+    """The actor of the calling thread: a `Player`, one rollout at a time."""
+
+    actor_id = 0
+
+    def __init__(
+        self,
+        player: Player,
+        store: ParameterStore,
+        parallel: Parallel,
+        num_rollouts: int = 0,
+    ):
+        """Takes a player, and how many rollouts have been played before."""
+        self._player = player
+        self._store = store
+        self._parallel = parallel
+        self._play = parallel.compile(player.play, (SAME, SAME, 0), TRAJECTORY_PLACES)
+        self.num_rollouts = num_rollouts
+
+    def play(self) -> Item:
+        """Plays one batch of episodes; they stay on the devices."""
+        version, params = self._store.latest()
+        place, targets = self._parallel.place, self._player.targets(self.num_rollouts)
+        number = place(np.int32(self.num_rollouts), SAME)
+        trajectory = self._play(params, number, place(targets, 0))
+        self.num_rollouts += 1
+        return Item(trajectory, version, self.actor_id, self.num_rollouts)

@@ -1,9 +1,16 @@
-"""How good the drawings are: the Fréchet distance in a digit classifier's features.
+"""How good the drawings are: the Fréchet distance in the features of a small network.
 
-The classifier is trained by this code on the run's own training digits, so that nothing
-needs downloading. Distances of two runs compare only if they share the classifier's
-seed, data and canvas width, as runs of one preset do; the ratio to the untrained
-agent's distance is the figure to quote.
+For MNIST a digit classifier, which this code trains on the run's own training digits, so
+that nothing needs downloading. Distances of two runs compare only if they share the
+classifier's seed, data and canvas width, as runs of one preset do.
+
+Other data have no digits, or no labels at all. Their features are those of the
+same network with random weights, as Naeem et al. 2020 propose where no classifier of the
+domain is at hand; always the same weights, so that distances compare between all runs of
+one data set, canvas width and number of channels. They see ink, colours and shapes, not
+what a picture is of.
+
+Either way the ratio to the untrained agent's distance is the figure to quote.
 """
 
 from collections.abc import Callable
@@ -29,18 +36,24 @@ EPOCHS = 12
 BATCH_SIZE = 100
 LEAST_ACCURACY = 0.975
 CHUNK = 500
+RANDOM_SEED = 0
 
 
 class Classifier(NamedTuple):
-    """A trained digit classifier.
+    """A digit classifier, or a network of its form with random weights.
 
     Attributes:
       params: parameters.
-      test_accuracy: share of test digits classified right, in 0..1.
+      test_accuracy: share of test digits classified right, in 0..1; None: random weights.
     """
 
     params: hk.Params
-    test_accuracy: float
+    test_accuracy: float | None
+
+    def __str__(self) -> str:
+        if self.test_accuracy is None:
+            return "a network with random weights"
+        return f"a classifier that knows {self.test_accuracy:.2%} of the test digits"
 
 
 def _network(images: jax.Array, dropout_key: jax.Array | None = None):
@@ -101,6 +114,12 @@ def train_classifier(data: Dataset, seed: int, progress: bool = True) -> Classif
     return Classifier(params, accuracy(params, data.test))
 
 
+def random_classifier(shape: tuple[int, int, int]) -> Classifier:
+    """Makes the network with random weights for pictures of a shape (H, W, C)."""
+    example = np.zeros([1, *shape], np.float32)
+    return Classifier(_NETWORK.init(jax.random.key(RANDOM_SEED), example), None)
+
+
 def accuracy(params: hk.Params, data: LabelledImages) -> float:
     """Returns the share of digits that are classified right."""
     predictions = [
@@ -111,13 +130,18 @@ def accuracy(params: hk.Params, data: LabelledImages) -> float:
 
 
 def features(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Maps pictures `[N, H, W, 1]` float32 in 0..1 to features `[N, 64]` float64."""
-    return np.concatenate(
-        [
-            np.asarray(_APPLY(classifier.params, images[i : i + CHUNK])[1], np.float64)
-            for i in range(0, len(images), CHUNK)
-        ]
-    )
+    """Maps pictures `[N, H, W, C]` to features `[N, 64]` float64.
+
+    Args:
+      classifier: trained or random.
+      images: float32 in 0..1, or uint8, which may be more than memory holds.
+    """
+    found = []
+    for i in range(0, len(images), CHUNK):
+        chunk = images[i : i + CHUNK]
+        chunk = to_float(chunk) if chunk.dtype == np.uint8 else chunk
+        found.append(np.asarray(_APPLY(classifier.params, chunk)[1], np.float64))
+    return np.concatenate(found)
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -154,18 +178,16 @@ class Table(NamedTuple):
     real: float
 
     def __str__(self) -> str:
-        others = {"this agent": self.now, "real training digits": self.real}
-        title = "Fréchet distance to the test digits"
-        return beside_untrained(title, self.untrained, others, decimals=2)
+        others = {"this agent": self.now, "real training pictures": self.real}
+        title = "Fréchet distance to the test pictures"
+        return beside_untrained(title, self.untrained, others)
 
 
-def beside_untrained(
-    title: str, untrained: float, others: dict[str, float], decimals: int
-) -> str:
+def beside_untrained(title: str, untrained: float, others: dict[str, float]) -> str:
     """Writes distances below each other, and all as shares of the untrained agent's."""
-    lines = [title, f"  {'untrained agent':24s} {untrained:8.{decimals}f}"]
+    lines = [title, f"  {'untrained agent':24s} {untrained:#8.4g}"]
     lines += [
-        f"  {name:24s} {value:8.{decimals}f}   ({value / untrained:.3f} of untrained)"
+        f"  {name:24s} {value:#8.4g}   ({value / untrained:.3f} of untrained)"
         for name, value in others.items()
     ]
     return "\n".join(lines)
@@ -207,25 +229,23 @@ class Evaluator:
 
     Attributes:
       metric, label: what the measure is called in metrics.jsonl, and for readers.
+      classifier: whose features are compared.
     """
 
     metric = "frechet/distance"
     label = "Fréchet distance"
 
     def __init__(self, system: System, data: Dataset, run_dir: Path):
-        """Loads the run's classifier, or trains and caches it in `run_dir`."""
+        """Takes the pictures; a digit classifier is cached in `run_dir`."""
         self._system = system
-        self._classifier = _cached_classifier(
-            run_dir / "classifier.npz", data, system.seed("evaluation")
-        )
-        self._test = features(self._classifier, to_float(data.test.images))
-        real = to_float(data.train.images[:NUM_SAMPLES])
-        self._real = frechet_distance(features(self._classifier, real), self._test)
-
-    @property
-    def test_accuracy(self) -> float:
-        """The classifier's share of test digits classified right."""
-        return self._classifier.test_accuracy
+        if system.config.dataset == "mnist":
+            path, seed = run_dir / "classifier.npz", system.seed("evaluation")
+            self.classifier = _cached_classifier(path, data, seed)
+        else:
+            self.classifier = random_classifier(data.test.images.shape[1:])
+        self._test = features(self.classifier, data.test.images)
+        real = features(self.classifier, data.train.images[:NUM_SAMPLES])
+        self._real = frechet_distance(real, self._test)
 
     def distance(
         self, params: Any, stopped: Callable[[], bool] = lambda: False
@@ -243,7 +263,7 @@ class Evaluator:
           Stopped: `stopped` said so.
         """
         drawings = draw(self._system, params, NUM_SAMPLES, stopped)
-        found = features(self._classifier, drawings)
+        found = features(self.classifier, drawings)
         return frechet_distance(found, self._test), drawings
 
     def table(self, now: float) -> Table:

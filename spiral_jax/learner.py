@@ -1,9 +1,11 @@
 """The two learners: the critic learns pictures, the policy learns from the critic.
 
-Both updates are pure functions `state -> state`, compiled once. `Learner` holds the two
-states and the replay, and runs the updates on a fixed schedule in the calling thread.
+Everything that is learnt is one tree, `TrainingState`, and one iteration is one pure
+function, `make_iteration`. `Learner` holds the state, runs the function on the devices,
+and publishes the policy's parameters.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from spiral_jax import replay as replays
+from spiral_jax.actor import TRAJECTORY_PLACES, Player
 from spiral_jax.data import ImageData
+from spiral_jax.parallel import ONCE, SAME, Parallel
 from spiral_jax.queues import Item, ParameterStore
 from spiral_jax.replay import Replay
 from spiral_jax.types import LearnerState, Trajectory
@@ -34,6 +39,43 @@ class Update(NamedTuple):
     apply: Callable[..., tuple[LearnerState, dict[str, chex.Array]]]
 
 
+class Draws(NamedTuple):
+    """What the critic learns from in one iteration of S critic steps.
+
+    Attributes:
+      real: `[S, B, H, W, C]` uint8, real pictures; None for a conditional agent: what is
+        real is then the target itself.
+      replayed: `[S, B]` int32, see `replay.draw`.
+    """
+
+    real: chex.Array | None
+    replayed: chex.Array
+
+
+DRAWS_PLACES = Draws(1, 1)
+
+
+class TrainingState(NamedTuple):
+    """Everything that training changes.
+
+    Attributes:
+      policy, critic: the two learners' states.
+      average: moving average of the policy's parameters: policy and critic chase each
+        other in circles, and the average of the policies on the way draws better than
+        most of them. It is what evaluation looks at.
+      replay: rendered pictures; of a conditional agent, pairs of render and target, along
+        the channels.
+    """
+
+    policy: LearnerState
+    critic: LearnerState
+    average: Any
+    replay: Replay
+
+
+STATE_PLACES = TrainingState(SAME, SAME, SAME, Replay(1, SAME))
+
+
 def _descend(optimiser, state: LearnerState, gradients, metrics, prefix: str):
     updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -48,7 +90,11 @@ def _initialiser(optimiser) -> Callable[[Any], LearnerState]:
 
 
 def make_policy_update(
-    loss: Callable, rewards: Callable, score: Callable, learning_rate: float
+    loss: Callable,
+    rewards: Callable,
+    score: Callable,
+    learning_rate: float,
+    parallel: Parallel,
 ) -> Update:
     """Builds the policy learner; `apply` takes `(state, critic_params, trajectory)`.
 
@@ -58,6 +104,7 @@ def make_policy_update(
       score: `(critic_params, images, targets) -> [N]`, what pays: the critic of the
         moment, or a fixed distance to the targets.
       learning_rate: of Adam.
+      parallel: the devices that hold the batch.
     """
     optimiser = optax.adam(learning_rate)
 
@@ -65,22 +112,23 @@ def make_policy_update(
         reward, reward_metrics = rewards(
             trajectory, lambda images, targets: score(critic_params, images, targets)
         )
-        gradients, metrics = jax.grad(loss, has_aux=True)(
-            state.params, trajectory, reward
-        )
-        metrics = {**metrics, **reward_metrics}
+        found = jax.grad(loss, has_aux=True)(state.params, trajectory, reward)
+        gradients, metrics = parallel.mean((found[0], {**found[1], **reward_metrics}))
         return _descend(optimiser, state, gradients, metrics, "policy")
 
-    return Update(_initialiser(optimiser), jax.jit(apply))
+    return Update(_initialiser(optimiser), apply)
 
 
-def make_critic_update(loss: Callable, learning_rate: float, seed: int) -> Update:
+def make_critic_update(
+    loss: Callable, learning_rate: float, seed: int, parallel: Parallel
+) -> Update:
     """Builds the critic's learner; `apply` takes `(state, real, fake, target=None)`.
 
     Args:
       loss: from `make_critic_loss`.
       learning_rate: of Adam.
       seed: of the random interpolates; they depend on (seed, number of the update).
+      parallel: the devices that hold the batch.
     """
     optimiser = optax.adam(learning_rate, **CRITIC_BETAS)
 
@@ -91,77 +139,166 @@ def make_critic_update(loss: Callable, learning_rate: float, seed: int) -> Updat
         target: chex.Array | None = None,
     ):
         key = jax.random.fold_in(jax.random.key(seed), state.num_updates)
-        gradients, metrics = jax.grad(loss, has_aux=True)(
-            state.params, key, real, fake, target
+        gradients, metrics = parallel.mean(
+            jax.grad(loss, has_aux=True)(state.params, key, real, fake, target)
         )
         return _descend(optimiser, state, gradients, metrics, "critic")
 
-    return Update(_initialiser(optimiser), jax.jit(apply))
+    return Update(_initialiser(optimiser), apply)
 
 
-@jax.jit
-def _towards(average: Any, params: Any, weight: chex.Array) -> Any:
-    return optax.incremental_update(params, average, weight)
+def make_iteration(
+    policy_update: Update, critic_update: Update, average_updates: int
+) -> Callable:
+    """Builds one iteration: replay, then critic updates, then a policy update.
+
+    Args:
+      policy_update, critic_update: the learners.
+      average_updates: time constant of the average of the policies, in updates.
+
+    Returns:
+      `(state, trajectory, draws) -> (state, metrics)`, pure; as many critic updates as
+      there are draws.
+    """
+
+    def iteration(state: TrainingState, trajectory: Trajectory, draws: Draws):
+        pictures, targets = trajectory.canvases[-1], trajectory.targets
+        if targets is not None:
+            pictures = jnp.concatenate([pictures, targets], axis=-1)
+        replay = replays.add(state.replay, pictures)
+        critic, metrics = state.critic, {}
+        for step in range(draws.replayed.shape[0]):
+            fake, target = replays.take(replay, draws.replayed[step]), None
+            if draws.real is None:
+                fake, target = jnp.split(fake, 2, axis=-1)
+                real = target
+            else:
+                real = draws.real[step].astype(jnp.float32) / 255.0
+            critic, metrics = critic_update.apply(critic, real, fake, target)
+        policy, policy_metrics = policy_update.apply(
+            state.policy, critic.params, trajectory
+        )
+        # The plain mean at first, so that the initial parameters do not linger.
+        weight = 1.0 / jnp.minimum(policy.num_updates, average_updates)
+        average = optax.incremental_update(policy.params, state.average, weight)
+        state = TrainingState(policy, critic, average, replay)
+        return state, {**policy_metrics, **metrics}
+
+    return iteration
+
+
+class Supply:
+    """Makes the draws of iterations; they depend on (seed, iteration) alone."""
+
+    def __init__(
+        self,
+        data: ImageData | None,
+        *,
+        replay_batches: int,
+        batch_size: int,
+        critic_steps: int,
+        seed: int,
+    ):
+        """Takes where they come from.
+
+        Args:
+          data: real pictures; None for a conditional agent.
+          replay_batches: capacity of the replay.
+          batch_size: B.
+          critic_steps: S, critic updates per policy update; 0 if another score pays.
+          seed: of the draws from the replay.
+        """
+        self._data = data
+        self._replay_batches = replay_batches
+        self._batch_size = batch_size
+        self._steps = critic_steps
+        self._seed = seed
+
+    def draws(self, num_updates: int) -> Draws:
+        """Returns what the iteration after `num_updates` of them learns from."""
+        numbers = range(num_updates * self._steps, (num_updates + 1) * self._steps)
+        batch_size, real = self._batch_size, None
+        replayed = np.zeros([self._steps, batch_size], np.int32)
+        for step, number in enumerate(numbers):
+            replayed[step] = replays.draw(
+                num_updates + 1, self._replay_batches, batch_size, [self._seed, number]
+            )
+        if self._data is not None:
+            real = np.stack([self._data.batch(batch_size, number) for number in numbers])
+        return Draws(real, replayed)
 
 
 class Learner:
-    """Alternates critic and policy updates, and publishes the policy's parameters.
+    """Runs iterations on trajectories, and publishes the policy's parameters.
 
     Attributes:
-      policy, critic: the two learners' states.
-      average: exponential moving average of the policy's parameters.
-      num_updates: policy updates so far.
-      num_draws: batches of real, and of replayed, pictures drawn so far.
+      num_updates: iterations so far.
+      compile_seconds: what `compile` took.
     """
 
     def __init__(
         self,
         *,
-        policy_update: Update,
-        critic_update: Update,
-        policy_params: Any,
-        critic_params: Any,
-        data: ImageData | None,
-        replay: Replay,
+        iteration: Callable,
+        state: TrainingState,
+        supply: Supply,
         store: ParameterStore,
-        critic_steps: int,
-        average_updates: int,
+        parallel: Parallel,
+        actors_on_device: bool = False,
     ):
-        """Starts both learners from the given parameters.
+        """Starts from the given state.
 
         Args:
-          policy_update, critic_update: the pure learners.
-          policy_params, critic_params: initial parameters.
-          data: real pictures; None if the agent is conditional: what is real is then the
-            target itself.
-          replay: rendered ones; of a conditional agent, pairs of render and target, along
-            the channels.
+          iteration: from `make_iteration`.
+          state: everything that is learnt.
+          supply: what the critic learns from.
           store: where actors read the policy's parameters.
-          critic_steps: critic updates per policy update; 0 if another score pays.
-          average_updates: time constant of `average`.
+          parallel: the devices that learn.
+          actors_on_device: whether actors are rollouts on the same devices, in the
+            calling thread. All others get copies: the memory of what is published is
+            taken by the next update.
         """
-        self._policy_update = policy_update
-        self._critic_update = critic_update
-        self.policy = policy_update.init(policy_params)
-        self.critic = critic_update.init(critic_params)
-        self._data = data
-        self._replay = replay
+        self._state = parallel.place(state, STATE_PLACES)
+        self._program = self._build(iteration, parallel)
+        self._supply = supply
         self._store = store
-        self._critic_steps = critic_steps
-        self._average_updates = average_updates
-        # Policy and critic chase each other in circles; the average of the policies on
-        # the way draws better than most of them, and is what evaluation looks at.
-        self.average = policy_params
+        self._parallel = parallel
+        self._actors_on_device = actors_on_device
         self.num_updates = 0
-        self.num_draws = 0
-        self._store.publish(0, self.policy.params)
+        self.compile_seconds = 0.0
+        self._publish()
+
+    def _build(self, iteration: Callable, parallel: Parallel) -> Callable:
+        places = (STATE_PLACES, TRAJECTORY_PLACES, DRAWS_PLACES)
+        return parallel.compile(iteration, places, (STATE_PLACES, ONCE), donate=(0,))
+
+    def _publish(self) -> None:
+        params = self._state.policy.params
+        if not self._actors_on_device:
+            params = self._parallel.fetch(params)
+        self._store.publish(self.num_updates, params)
 
     def compile(self, item: Item) -> None:
-        """Compiles both updates on an example; learns nothing from it."""
-        pictures, targets = item.trajectory.canvases[-1], item.trajectory.targets
-        if self._critic_steps:
-            self._critic_update.apply(self.critic, pictures, pictures, targets)
-        self._policy_update.apply(self.policy, self.critic.params, item.trajectory)
+        """Compiles the iteration for items like this one; learns nothing from it."""
+        self._compile(self._arguments(item))
+
+    def _compile(self, arguments: tuple) -> None:
+        start = time.monotonic()
+        self._program = self._program.lower(self._state, *arguments).compile()
+        self.compile_seconds = time.monotonic() - start
+
+    @property
+    def flops(self) -> float:
+        """What XLA counts of the compiled program's arithmetic; loops once."""
+        analysis = self._program.cost_analysis()
+        return (analysis[0] if isinstance(analysis, list) else analysis)["flops"]
+
+    def _arguments(self, item: Item) -> tuple:
+        place, trajectory = self._parallel.place, item.trajectory
+        if not self._actors_on_device:
+            trajectory = place(trajectory, TRAJECTORY_PLACES)
+        draws = self._supply.draws(self.num_updates)
+        return trajectory, place(draws, DRAWS_PLACES)
 
     def step(self, item: Item) -> dict[str, chex.Array]:
         """Learns from one batch of episodes.
@@ -169,57 +306,88 @@ class Learner:
         Returns:
           Metrics, some of which may still be computing on the device.
         """
-        pictures, targets = item.trajectory.canvases[-1], item.trajectory.targets
-        if targets is not None:
-            pictures = np.concatenate([pictures, targets], axis=-1)
-        self._replay.add(pictures)
-        critic_metrics = {}
-        for _ in range(self._critic_steps):
-            critic_metrics = self.update_critic(len(pictures))
-        metrics = self.update_policy(item.trajectory)
-        lag = self.num_updates - item.version
-        self.num_updates += 1
-        # The plain mean at first, so that the initial parameters do not linger.
-        weight = 1.0 / min(self.num_updates, self._average_updates)
-        self.average = _towards(self.average, self.policy.params, weight)
-        self._store.publish(self.num_updates, self.policy.params)
-        return {**metrics, **critic_metrics, "actor/policy_lag": np.float32(lag)}
+        lag = np.float32(self.num_updates - item.version)
+        metrics = self._advance(self._arguments(item), 1)
+        return {**metrics, "actor/policy_lag": lag}
 
-    def update_critic(self, batch_size: int) -> dict[str, chex.Array]:
-        """Does one critic update on real pictures and replayed ones."""
-        fake, target = self._replay.sample(batch_size, self.num_draws), None
-        if self._data is None:
-            fake, target = np.split(fake, 2, axis=-1)
-            real = target
-        else:
-            real = self._data.batch(batch_size, self.num_draws)
-        self.num_draws += 1
-        self.critic, metrics = self._critic_update.apply(self.critic, real, fake, target)
+    def _advance(self, arguments: tuple, num_iterations: int) -> dict[str, chex.Array]:
+        self._state, metrics = self._program(self._state, *arguments)
+        self.num_updates += num_iterations
+        self._publish()
         return metrics
 
-    def update_policy(self, trajectory: Trajectory) -> dict[str, chex.Array]:
-        """Does one policy update on a batch of episodes."""
-        self.policy, metrics = self._policy_update.apply(
-            self.policy, self.critic.params, trajectory
-        )
-        return metrics
+    @property
+    def average(self) -> Any:
+        """The averaged parameters of the policy, copied to the host."""
+        return self._parallel.fetch(self._state.average)
 
     def state(self) -> dict[str, Any]:
-        """Returns everything that a checkpoint must hold, as a tree of arrays."""
-        return {
-            "policy": self.policy,
-            "average": self.average,
-            "critic": self.critic,
-            "replay": self._replay.state(),
-            "num_updates": np.asarray(self.num_updates),
-            "num_draws": np.asarray(self.num_draws),
-        }
+        """Returns everything that a checkpoint must hold, as a tree of arrays.
+
+        It is the same for any number of devices.
+        """
+        state = self._parallel.save(self._state, STATE_PLACES)
+        return {**state._asdict(), "num_updates": np.asarray(self.num_updates)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what `state` returned, and publishes its parameters."""
-        self.policy, self.critic = state["policy"], state["critic"]
-        self.average = state["average"]
-        self._replay.restore(state["replay"])
+        fields = {name: state[name] for name in TrainingState._fields}
+        self._state = self._parallel.place(TrainingState(**fields), STATE_PLACES)
         self.num_updates = int(state["num_updates"])
-        self.num_draws = int(state["num_draws"])
-        self._store.publish(self.num_updates, self.policy.params)
+        self._publish()
+
+
+class FusedLearner(Learner):
+    """Rollouts and learning in one program: several iterations a call."""
+
+    def __init__(self, *, player: Player, num_iterations: int, **learner):
+        """Starts from the given state.
+
+        Args:
+          player: plays on the devices.
+          num_iterations: K, iterations a call.
+          **learner: see `Learner`.
+        """
+        self._player = player
+        self._num_iterations = num_iterations
+        super().__init__(**learner, actors_on_device=True)
+
+    def _build(self, iteration: Callable, parallel: Parallel) -> Callable:
+        def iterate(state: TrainingState, numbers, targets, draws: Draws):
+            def body(state, inputs):
+                number, targets, draws = inputs
+                trajectory = self._player.play(state.policy.params, number, targets)
+                return iteration(state, trajectory, draws)
+
+            return jax.lax.scan(body, state, (numbers, targets, draws))
+
+        places = (STATE_PLACES, SAME, 1, Draws(2, 2))
+        return parallel.compile(iterate, places, (STATE_PLACES, ONCE), donate=(0,))
+
+    def compile(self, num_rollouts: int) -> None:
+        """Compiles the program; learns nothing."""
+        self._compile(self._arguments(num_rollouts))
+
+    def _arguments(self, num_rollouts: int) -> tuple:
+        place, count = self._parallel.place, range(self._num_iterations)
+        draws = [self._supply.draws(self.num_updates + i) for i in count]
+        targets = [self._player.targets(num_rollouts + i) for i in count]
+        stack = lambda *arrays: np.stack(arrays)
+        numbers = np.arange(num_rollouts, num_rollouts + len(count), dtype=np.int32)
+        return (
+            place(numbers, SAME),
+            place(jax.tree.map(stack, *targets), 1),
+            place(jax.tree.map(stack, *draws), Draws(2, 2)),
+        )
+
+    def step(self, num_rollouts: int) -> dict[str, chex.Array]:
+        """Does K iterations.
+
+        Args:
+          num_rollouts: how many rollouts have been played before.
+
+        Returns:
+          Metrics, `[K]` each, which may still be computing on the device.
+        """
+        metrics = self._advance(self._arguments(num_rollouts), self._num_iterations)
+        return {**metrics, "actor/policy_lag": np.zeros(self._num_iterations)}

@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import rlax
 
 from spiral_jax.networks import Discriminator, Policy
+from spiral_jax.parallel import Parallel
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import PolicyOutput, Trajectory
 
 Metrics = Mapping[str, chex.Array]
 EPSILON = 1e-6
+ONE_DEVICE = Parallel()
 
 
 def command_log_prob_and_entropy(
@@ -84,7 +86,15 @@ def monte_carlo(
     return errors, errors
 
 
-def standardise_rewards(rewards: chex.Array) -> chex.Array:
+def _centre_and_std(x: chex.Array, parallel: Parallel) -> tuple[chex.Array, chex.Array]:
+    """Subtracts each time step's mean over the batch; and the std of what is left."""
+    x -= parallel.mean(jnp.mean(x, axis=1, keepdims=True))
+    return x, jnp.sqrt(parallel.mean(jnp.mean(x**2)))
+
+
+def standardise_rewards(
+    rewards: chex.Array, parallel: Parallel = ONE_DEVICE
+) -> chex.Array:
     """Centres rewards over the batch and scales returns to unit variance.
 
     All episodes are in step, so each time step's mean over the batch is a baseline. It
@@ -94,10 +104,11 @@ def standardise_rewards(rewards: chex.Array) -> chex.Array:
 
     Args:
       rewards: `[T, B]` float32.
+      parallel: the devices that hold the batch.
     """
-    rewards -= jnp.mean(rewards, axis=1, keepdims=True)
-    returns = jnp.cumsum(rewards[::-1], axis=0)
-    return rewards / (jnp.std(returns) + EPSILON)
+    rewards, _ = _centre_and_std(rewards, parallel)
+    _, std = _centre_and_std(jnp.cumsum(rewards[::-1], axis=0), parallel)
+    return rewards / (std + EPSILON)
 
 
 def make_policy_loss(
@@ -109,6 +120,7 @@ def make_policy_loss(
     entropy_cost: float,
     value_cost: float,
     normalise_advantages: bool,
+    parallel: Parallel = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
     """Builds `loss(params, trajectory, rewards) -> (scalar, metrics)`.
 
@@ -123,6 +135,8 @@ def make_policy_loss(
       entropy_cost, value_cost: weights of the two other terms.
       normalise_advantages: standardise the rewards; then, over the batch, subtract each
         time step's mean advantage and divide by their standard deviation.
+      parallel: the devices that hold the batch; losses, metrics and gradients are to be
+        averaged over them, statistics of the batch are already.
     """
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
@@ -132,26 +146,26 @@ def make_policy_loss(
         log_rho = log_prob - trajectory.behaviour_log_prob
         total_reward = jnp.mean(jnp.sum(rewards, axis=0))
         if normalise_advantages:
-            rewards = standardise_rewards(rewards)
+            rewards = standardise_rewards(rewards, parallel)
         if algorithm == "vtrace":
             errors, advantages = vtrace(
                 output.value, rewards, discounts, jnp.exp(log_rho)
             )
         else:
             errors, advantages = monte_carlo(output.value, rewards, discounts)
-        scale = jnp.std(advantages)
+        centred, scale = _centre_and_std(advantages, parallel)
         if normalise_advantages:
-            advantages -= jnp.mean(advantages, axis=1, keepdims=True)
-            advantages /= jnp.std(advantages) + EPSILON
+            advantages = centred / (scale + EPSILON)
         per_episode = lambda x: jnp.mean(jnp.sum(x, axis=0))
         targets = jax.lax.stop_gradient(errors + output.value)
         policy_gradient = -per_episode(log_prob * advantages)
         value = 0.5 * per_episode((targets - output.value) ** 2)
         entropy = per_episode(entropy)
         total = policy_gradient - entropy_cost * entropy + value_cost * value
-        explained = 1.0 - jnp.mean((targets - output.value) ** 2) / (
-            jnp.var(targets) + EPSILON
-        )
+        mean = lambda x: parallel.mean(jnp.mean(x))
+        unexplained = mean((targets - output.value) ** 2)
+        variance = mean((targets - mean(targets)) ** 2)
+        explained = 1.0 - unexplained / (variance + EPSILON)
         return total, {
             "policy/loss": total,
             "policy/policy_gradient_loss": policy_gradient,
@@ -182,7 +196,11 @@ def gradient_penalty(
 
 
 def make_critic_loss(
-    discriminator: Discriminator, *, gradient_penalty_cost: float, offset_cost: float
+    discriminator: Discriminator,
+    *,
+    gradient_penalty_cost: float,
+    offset_cost: float,
+    parallel: Parallel = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
     """Builds `loss(params, key, real, fake, target=None) -> (scalar, metrics)`.
 
@@ -194,6 +212,7 @@ def make_critic_loss(
       discriminator: the critic.
       gradient_penalty_cost: lambda.
       offset_cost: weight of the pin.
+      parallel: the devices that hold the batch; see `make_policy_loss`.
     """
 
     def loss(
@@ -208,14 +227,19 @@ def make_critic_loss(
         twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), target)
         scores = discriminator.apply(params, jnp.concatenate([real, fake]), twice)
         real_score, fake_score = jnp.mean(scores.reshape(2, -1), axis=1)
-        mix = jax.random.uniform(key, (real.shape[0], 1, 1, 1))
+        shape = (parallel.whole(real.shape[0]), 1, 1, 1)
+        mix = parallel.split(jax.random.uniform(key, shape))
         penalty, norm = gradient_penalty(
             lambda x: discriminator.apply(params, x, target),
             mix * real + (1 - mix) * fake,
         )
         gap = real_score - fake_score
         offset = 0.5 * (real_score + fake_score)
-        total = -gap + gradient_penalty_cost * penalty + offset_cost * offset**2
+        # The square of the mean over all devices; its gradient, 2 mean d(offset), has to
+        # be written out because gradients are averaged over devices only afterwards.
+        mean = jax.lax.stop_gradient(parallel.mean(offset))
+        pin = 2.0 * mean * offset - mean**2
+        total = -gap + gradient_penalty_cost * penalty + offset_cost * pin
         return total, {
             "critic/loss": total,
             "critic/gap": gap,

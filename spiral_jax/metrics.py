@@ -59,7 +59,12 @@ class Metrics:
         return self._minutes_before + (time.monotonic() - self._start) / 60
 
     def add(self, num_updates: int, metrics: Mapping) -> None:
-        """Remembers one update's metrics; they may still be on the device."""
+        """Remembers metrics, which may still be on the device.
+
+        Args:
+          num_updates: of which these are the latest.
+          metrics: scalars of one update, or `[K]` of the last K.
+        """
         self._pending.append((num_updates, metrics))
 
     def flush(self, frames: int) -> dict[str, float]:
@@ -72,12 +77,23 @@ class Metrics:
             return {}
         pending, self._pending = jax.device_get(self._pending), []
         for num_updates, metrics in pending:
-            wrong = [k for k, v in metrics.items() if not np.isfinite(v)]
+            wrong = {
+                key: int(np.argmin(np.isfinite(values)))  # the first one
+                for key, values in metrics.items()
+                if not np.all(np.isfinite(values))
+            }
             if wrong:
-                values = ", ".join(f"{k}={float(metrics[k])}" for k in wrong)
-                raise NotFiniteError(f"Update {num_updates}: {values}.")
+                first, count = min(wrong.values()), np.size(metrics[min(wrong)])
+                values = ", ".join(
+                    f"{key}={np.ravel(metrics[key])[i]}"
+                    for key, i in wrong.items()
+                    if i == first
+                )
+                raise NotFiniteError(
+                    f"Update {num_updates - count + 1 + first}: {values}."
+                )
         means = {
-            key: float(np.mean([metrics[key] for _, metrics in pending]))
+            key: float(np.mean([np.mean(metrics[key]) for _, metrics in pending]))
             for key in pending[0][1]
         }
         now = time.monotonic()
@@ -124,9 +140,11 @@ class ProgressLine:
     ) -> None:
         """Rewrites the line."""
         rate = metrics["run/frames_per_second"]
+        # The l2 reward has no critic, hence no gap; its score is the distance itself.
+        key = "critic/gap" if "critic/gap" in metrics else "policy/score"
         self._bar.set_description_str(
             f"{num_updates:,} updates, {frames:,} frames, {rate:,.0f} frames/s, "
-            f"critic gap {metrics['critic/gap']:.2f}, "
+            f"{key.replace('/', ' ')} {metrics[key]:.2f}, "
             f"entropy {metrics['policy/entropy']:.2f}, "
             f"policy lag {metrics['actor/policy_lag']:.1f}, "
             f"{minutes:.1f} min, ETA {self._eta(num_updates, frames, minutes, rate)}"

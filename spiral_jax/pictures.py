@@ -120,11 +120,13 @@ def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
 def _stroke_paths(program: Program) -> list[str]:
     language = language_of(program.settings)
     actions = language.validate(program.actions, (len(program),))
-    pens = Pens(program.settings, batch_size=1)
+    pens = Pens(program.settings)
+    state = pens.begin(batch_size=1)
     paths = []
     for t in range(len(program)):
         command = {name: values[t : t + 1] for name, values in actions.items()}
-        stroke = Stroke(*(field[0] for field in pens.stroke(command)))
+        strokes, state = pens.stroke(state, command)
+        stroke = Stroke(*(field[0] for field in strokes))
         if not stroke.paint:
             continue
         (y0, x0), (y1, x1), (y2, x2) = stroke.start, stroke.control, stroke.end

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spiral_jax.data import Dataset, to_float
-from spiral_jax.evaluation import beside_untrained, draw
+from spiral_jax.evaluation import Evaluator, beside_untrained, draw
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import System
 
@@ -30,7 +30,7 @@ class Reconstruction(NamedTuple):
     def __str__(self) -> str:
         others = {"this agent": self.now, "blank canvas": self.blank}
         title = "l2 distance to held-out targets"
-        return beside_untrained(title, self.untrained, others, decimals=3)
+        return beside_untrained(title, self.untrained, others)
 
 
 class ReconstructionEvaluator:
@@ -79,3 +79,11 @@ class ReconstructionEvaluator:
 
     def _mean(self, drawings: np.ndarray) -> float:
         return -float(np.mean(negative_distance(drawings, self._targets)))
+
+
+def make_evaluator(
+    system: System, data: Dataset, run_dir: Path
+) -> Evaluator | ReconstructionEvaluator:
+    """Makes what measures this run's agent: conditional ones by l2, others by Fréchet."""
+    make = ReconstructionEvaluator if system.config.conditional else Evaluator
+    return make(system, data, run_dir)

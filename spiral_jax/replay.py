@@ -1,59 +1,70 @@
-"""Replay: a ring of the latest finished pictures, for the critic."""
+"""Replay: a ring of the latest finished pictures, for the critic (paper, section 3.3).
 
+The ring lies on the learner's devices. Draws are made on the host, from (seed, draw
+number) alone, so that a resumed run draws what an uninterrupted one would have.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
-class Replay:
-    """Keeps the last `num_batches` batches of pictures (paper, section 3.3).
+class Replay(NamedTuple):
+    """The ring.
 
-    Pictures are copied in and copied out: what a caller does to its arrays later does not
-    reach the ring, nor the other way round. Draws depend on (seed, draw number) alone, so
-    that a resumed run draws what an uninterrupted one would have.
+    Attributes:
+      pictures: `[R, B, H, W, C]` float32, the last R batches.
+      num_added: int32 scalar, batches added so far.
     """
 
-    def __init__(self, num_batches: int, picture_shape: tuple[int, ...], seed: int):
-        """Allocates the ring.
+    pictures: chex.Array
+    num_added: chex.Array
 
-        Args:
-          num_batches: capacity.
-          picture_shape: (B, H, W, C) of one batch.
-          seed: of the draws.
-        """
-        self._pictures = np.zeros((num_batches, *picture_shape), np.float32)
-        self._seed = seed
-        self._num_added = 0
 
-    def __len__(self) -> int:
-        """Returns the number of batches in the ring."""
-        return min(self._num_added, len(self._pictures))
+def empty_replay(num_batches: int, picture_shape: tuple[int, ...]) -> Replay:
+    """Makes a ring for `num_batches` batches of pictures of shape (B, H, W, C)."""
+    pictures = np.zeros((num_batches, *picture_shape), np.float32)
+    return Replay(pictures, np.zeros([], np.int32))
 
-    def add(self, pictures: np.ndarray) -> None:
-        """Copies one batch `[B, H, W, C]` in, over the oldest one once full."""
-        self._pictures[self._num_added % len(self._pictures)] = pictures
-        self._num_added += 1
 
-    def sample(self, num_pictures: int, draw: int) -> np.ndarray:
-        """Draws pictures uniformly with replacement: `[num_pictures, H, W, C]`.
+def add(replay: Replay, pictures: chex.Array) -> Replay:
+    """Adds one batch `[B, H, W, C]`, in the place of the oldest one once full."""
+    place = replay.num_added % replay.pictures.shape[0]
+    ring = jax.lax.dynamic_update_index_in_dim(replay.pictures, pictures, place, axis=0)
+    return Replay(ring, replay.num_added + 1)
 
-        Args:
-          num_pictures: N.
-          draw: number of this draw; the same number draws the same places.
 
-        Raises:
-          ValueError: the ring is empty.
-        """
-        if not len(self):
-            raise ValueError("The replay is empty: add a batch before sampling.")
-        generator = np.random.default_rng([self._seed, draw])
-        batch_size = self._pictures.shape[1]
-        index = generator.integers(len(self) * batch_size, size=num_pictures)
-        return self._pictures[index // batch_size, index % batch_size]
+def take(replay: Replay, batches: chex.Array) -> chex.Array:
+    """Takes pictures out: number i from place i of batch `batches[i]`; `[B, H, W, C]`."""
+    index = batches[None, :, None, None, None]
+    return jnp.take_along_axis(replay.pictures, index, axis=0)[0]
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Returns everything that a checkpoint must hold, as arrays."""
-        return {"pictures": self._pictures, "num_added": np.asarray(self._num_added)}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Takes over what `state` returned."""
-        self._pictures[:] = state["pictures"]
-        self._num_added = int(state["num_added"])
+def draw(num_added: int, num_batches: int, batch_size: int, seed: list[int]):
+    """Draws one batch to learn from, the one added last included.
+
+    Every picture of the ring is equally likely. Each place of the batch draws among its
+    own pictures: these are episodes like any others, and no picture has to move from one
+    device to another.
+
+    Args:
+      num_added: batches added so far.
+      num_batches: R.
+      batch_size: B.
+      seed: integers that decide the draw.
+
+    Returns:
+      For `take`: `[B]` int32, which batch each picture comes from.
+
+    Raises:
+      ValueError: the ring is empty.
+    """
+    if not num_added:
+        raise ValueError("The replay is empty: add a batch before drawing from it.")
+    generator = np.random.default_rng(seed)
+    return generator.integers(
+        min(num_added, num_batches), size=batch_size, dtype=np.int32
+    )

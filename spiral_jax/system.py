@@ -4,14 +4,32 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from spiral_jax.actor import Actor, Agent, make_agent, rollout
+from spiral_jax.actor import Actor, Agent, DeviceActor, Player, make_agent, rollout
 from spiral_jax.config import Config
-from spiral_jax.data import Dataset, ImageData, load_mnist
+from spiral_jax.data import (
+    Dataset,
+    ImageData,
+    load_celeba,
+    load_folder,
+    load_mnist,
+    load_omniglot,
+)
 from spiral_jax.data.scenes import load_scenes
 from spiral_jax.environments import Episodes, make_environment
-from spiral_jax.learner import Learner, make_critic_update, make_policy_update
+from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.learner import (
+    FusedLearner,
+    Learner,
+    Supply,
+    TrainingState,
+    Update,
+    make_critic_update,
+    make_iteration,
+    make_policy_update,
+)
 from spiral_jax.losses import make_critic_loss, make_policy_loss
 from spiral_jax.networks import (
     Discriminator,
@@ -19,9 +37,10 @@ from spiral_jax.networks import (
     make_discriminator,
     make_policy,
 )
+from spiral_jax.parallel import Parallel
 from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.queues import ParameterStore
-from spiral_jax.replay import Replay
+from spiral_jax.replay import empty_replay
 from spiral_jax.rewards import make_rewards, negative_distance
 from spiral_jax.types import Trajectory
 
@@ -57,7 +76,8 @@ class System(NamedTuple):
 
     def initial_policy(self) -> Any:
         """Returns the parameters that training starts from: the untrained agent."""
-        return self.policy.init(jax.random.key(self.seed("policy")))
+        # Compiled: each layer by itself takes twice as long.
+        return jax.jit(self.policy.init)(jax.random.key(self.seed("policy")))
 
 
 def make_system(config: Config) -> System:
@@ -72,6 +92,7 @@ def make_system(config: Config) -> System:
         blank,
         conditional=config.conditional,
         blind=config.blind,
+        compute_dtype=config.compute_dtype,
     )
     return System(
         config=config,
@@ -93,65 +114,150 @@ def load_dataset(config: Config) -> Dataset:
             max_objects=config.max_objects,
             num_train=config.num_scenes,
         )
-    return load_mnist(config.data_dir, config.canvas_width, config.background)
+    common = (config.data_dir, config.canvas_width)
+    if config.dataset == "omniglot":
+        return load_omniglot(*common, config.background, strict=config.strict)
+    if config.dataset == "celeba":
+        return load_celeba(*common, use_color=config.use_color, strict=config.strict)
+    if config.dataset == "folder":
+        return load_folder(
+            *common,
+            config.background,
+            use_color=config.use_color,
+            invert=config.invert,
+            strict=config.strict,
+        )
+    return load_mnist(*common, config.background)
 
 
-def make_learner(system: System, images: np.ndarray, store: ParameterStore) -> Learner:
-    """Builds both learners with fresh parameters.
+def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
+    """Builds the learners of policy and critic as pure functions.
+
+    Args:
+      system: from `make_system`.
+      parallel: the devices that hold the batch.
+    """
+    config = system.config
+    score = system.discriminator.apply
+    if config.reward_source == "l2":
+        score = lambda critic_params, images, targets: negative_distance(images, targets)
+    policy_update = make_policy_update(
+        make_policy_loss(
+            system.policy,
+            system.language,
+            algorithm=config.algorithm,
+            discount=config.discount,
+            entropy_cost=config.entropy_cost,
+            value_cost=config.value_cost,
+            normalise_advantages=config.normalise_advantages,
+            parallel=parallel,
+        ),
+        make_rewards(
+            config.reward,
+            stroke_start_cost=config.stroke_start_cost,
+            blank_cost=config.blank_cost,
+        ),
+        score,
+        config.policy_learning_rate,
+        parallel,
+    )
+    critic_update = make_critic_update(
+        make_critic_loss(
+            system.discriminator,
+            gradient_penalty_cost=config.gradient_penalty_cost,
+            offset_cost=config.offset_cost,
+            parallel=parallel,
+        ),
+        config.critic_learning_rate,
+        system.seed("penalty"),
+        parallel,
+    )
+    return policy_update, critic_update
+
+
+def initial_state(
+    system: System, updates: tuple[Update, Update], shape: tuple[int, int, int]
+) -> TrainingState:
+    """Makes what training starts from.
+
+    Args:
+      system: from `make_system`.
+      updates: from `make_updates`.
+      shape: (H, W, C) of the pictures.
+    """
+    config = system.config
+    example = np.zeros([1, *shape], np.float32)
+    # A conditional agent's replay and critic take pairs with the target.
+    pair = (example, example) if config.conditional else (example,)
+    critic_params = system.discriminator.init(
+        jax.random.key(system.seed("critic")), *pair
+    )
+    policy_params = system.initial_policy()
+    height, width, channels = shape
+    return TrainingState(
+        policy=updates[0].init(policy_params),
+        critic=updates[1].init(critic_params),
+        # A copy: the state's memory is given to its successor, each part once.
+        average=jax.tree.map(jnp.copy, policy_params),
+        replay=empty_replay(
+            config.replay_batches,
+            (config.batch_size, height, width, channels * len(pair)),
+        ),
+    )
+
+
+def make_learner(
+    system: System,
+    images: np.ndarray,
+    store: ParameterStore,
+    parallel: Parallel | None = None,
+) -> Learner:
+    """Builds what learns, with fresh parameters.
 
     Args:
       system: from `make_system`.
       images: real pictures `[N, H, W, C]` uint8.
       store: where the policy's parameters are published.
+      parallel: the devices that learn; None: one.
     """
-    config = system.config
-    critic_key = jax.random.key(system.seed("critic"))
-    height, width, channels = images.shape[1:]
-    example = np.zeros([1, height, width, channels], np.float32)
-    # A conditional agent's replay and critic take pairs with the target.
-    pair = (example, example) if config.conditional else (example,)
-    score = system.discriminator.apply
-    if config.reward_source == "l2":
-        score = lambda critic_params, images, targets: negative_distance(images, targets)
-    return Learner(
-        policy_update=make_policy_update(
-            make_policy_loss(
-                system.policy,
-                system.language,
-                algorithm=config.algorithm,
-                discount=config.discount,
-                entropy_cost=config.entropy_cost,
-                value_cost=config.value_cost,
-                normalise_advantages=config.normalise_advantages,
-            ),
-            make_rewards(
-                config.reward,
-                stroke_start_cost=config.stroke_start_cost,
-                blank_cost=config.blank_cost,
-            ),
-            score,
-            config.policy_learning_rate,
+    config, parallel = system.config, parallel or Parallel()
+    updates = make_updates(system, parallel)
+    arguments = {
+        "iteration": make_iteration(*updates, config.average_updates),
+        "state": initial_state(system, updates, images.shape[1:]),
+        "supply": Supply(
+            None if config.conditional else ImageData(images, system.seed("data")),
+            replay_batches=config.replay_batches,
+            batch_size=config.batch_size,
+            critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
+            seed=system.seed("replay"),
         ),
-        critic_update=make_critic_update(
-            make_critic_loss(
-                system.discriminator,
-                gradient_penalty_cost=config.gradient_penalty_cost,
-                offset_cost=config.offset_cost,
-            ),
-            config.critic_learning_rate,
-            system.seed("penalty"),
-        ),
-        policy_params=system.initial_policy(),
-        critic_params=system.discriminator.init(critic_key, *pair),
-        data=None if config.conditional else ImageData(images, system.seed("data")),
-        replay=Replay(
-            config.replay_batches,
-            (config.batch_size, height, width, channels * len(pair)),
-            system.seed("replay"),
-        ),
-        store=store,
-        critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
-        average_updates=config.average_updates,
+        "store": store,
+        "parallel": parallel,
+    }
+    if config.fuse:
+        player = make_player(system, images, parallel)
+        return FusedLearner(player=player, num_iterations=config.fuse, **arguments)
+    return Learner(actors_on_device=config.actors == "device", **arguments)
+
+
+def make_player(system: System, images: np.ndarray, parallel: Parallel) -> Player:
+    """Builds what plays on the accelerator.
+
+    Args:
+      system: from `make_system`.
+      images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
+      parallel: the devices that play.
+    """
+    config, seed = system.config, system.seed("actors")
+    return Player(
+        system.policy,
+        DevicePainting(config.environment()),
+        num_commands=config.num_commands,
+        batch_size=config.batch_size,
+        seed=seed,
+        parallel=parallel,
+        targets=ImageData(images, seed) if config.conditional else None,
     )
 
 
@@ -161,6 +267,7 @@ def make_actor(
     actor_id: int,
     num_rollouts: int = 0,
     images: np.ndarray | None = None,
+    device: jax.Device | None = None,
 ) -> Actor:
     """Builds an actor with an environment of its own.
 
@@ -170,6 +277,7 @@ def make_actor(
       actor_id: its number; decides its random stream.
       num_rollouts: how many it has played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
+      device: where the policy runs.
     """
     seed = system.seed("actors")
     targets = ImageData(images, seed + actor_id) if system.config.conditional else None
@@ -181,7 +289,20 @@ def make_actor(
         actor_id=actor_id,
         num_rollouts=num_rollouts,
         targets=targets,
+        device=device,
     )
+
+
+def make_device_actor(
+    system: System,
+    store: ParameterStore,
+    num_rollouts: int,
+    images: np.ndarray,
+    parallel: Parallel,
+) -> DeviceActor:
+    """Builds the actor that plays on the accelerator; see `make_actor`."""
+    player = make_player(system, images, parallel)
+    return DeviceActor(player, store, parallel, num_rollouts)
 
 
 def sample_trajectories(

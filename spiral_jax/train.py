@@ -7,15 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from spiral_jax.actor import Actor
+from spiral_jax.actor import Actor, DeviceActor
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
-from spiral_jax.evaluation import Evaluator, Table
+from spiral_jax.evaluation import Table
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
+from spiral_jax.parallel import choose_devices
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
-from spiral_jax.reconstruction import Reconstruction, ReconstructionEvaluator
-from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
+from spiral_jax.reconstruction import Reconstruction, make_evaluator
+from spiral_jax.system import (
+    load_dataset,
+    make_actor,
+    make_device_actor,
+    make_learner,
+    make_system,
+)
 
 SHEET_DRAWINGS = 100
 
@@ -59,10 +66,15 @@ class _Run:
                 f"resume=False, but {run_dir} holds a run: resume it, name another "
                 "folder, or delete this one."
             )
+        self._parallel = choose_devices(
+            config.devices, config.parallel, config.batch_size
+        )
         self._system, data = make_system(config), load_dataset(config)
         self._store = ParameterStore()
         self._images = data.train.images
-        self._learner = make_learner(self._system, self._images, self._store)
+        self._learner = make_learner(
+            self._system, self._images, self._store, self._parallel
+        )
         self._num_rollouts, minutes = 0, 0.0
         if resumed:
             state = self._checkpointer.restore(self._state(minutes))
@@ -70,31 +82,41 @@ class _Run:
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
         config.save(run_dir / "config.json")
-        evaluator = ReconstructionEvaluator if config.conditional else Evaluator
-        self._evaluator = evaluator(self._system, data, run_dir)
+        self._evaluator = make_evaluator(self._system, data, run_dir)
         self._metrics = Metrics(run_dir, self._learner.num_updates, self._frames, minutes)
         self._progress = ProgressLine(config.max_updates, config.max_minutes)
         self._queue = TrajectoryQueue(config.queue_capacity)
-        self._actors = [
-            self._make_actor(actor_id, self._num_rollouts)
-            for actor_id in range(config.num_actors)
-        ]
+        self._on_device = config.actors == "device"
+        self._in_threads = not (config.synchronous or self._on_device)
+        self._actors = []
+        if not config.fuse:
+            num_actors = 1 if self._on_device else config.num_actors
+            self._actors = [self._make_actor(i) for i in range(num_actors)]
 
-    def _make_actor(self, actor_id: int, num_rollouts: int = 0) -> Actor:
-        images = self._images
-        return make_actor(self._system, self._store, actor_id, num_rollouts, images)
+    def _make_actor(self, actor_id: int) -> Actor | DeviceActor:
+        common = (self._system, self._store)
+        if self._on_device:
+            return make_device_actor(
+                *common, self._num_rollouts, self._images, self._parallel
+            )
+        return make_actor(*common, actor_id, self._num_rollouts, self._images)
 
     def train(self) -> Table | Reconstruction | None:
         """Runs until a limit is reached or a signal comes."""
         # Nothing can be lost until compilation is over, so signals end it as usual.
         self._progress.say("compiling ...")
-        warm_up = self._make_actor(actor_id=len(self._actors))
-        self._learner.compile(warm_up.play())
+        if self._config.fuse:
+            self._learner.compile(self._num_rollouts)
+        else:
+            actor = self._actors[0]
+            self._learner.compile(actor.play())
+            actor.num_rollouts = self._num_rollouts  # nothing has been learnt from it
+        self._progress.say(f"compiled in {self._learner.compile_seconds:.1f} s")
         threads = [
             threading.Thread(
                 target=actor.run, args=(self._queue,), name="actor", daemon=True
             )
-            for actor in ([] if self._config.synchronous else self._actors)
+            for actor in (self._actors if self._in_threads else [])
         ]
         try:
             with _on_signals(self._queue.stop):
@@ -123,7 +145,7 @@ class _Run:
 
     def _loop(self) -> None:
         config, learner, metrics = self._config, self._learner, self._metrics
-        get = self._actors[0].play if config.synchronous else self._queue.get
+        logged = learner.num_updates // config.log_updates
         now = metrics.minutes
         next_save = now + config.checkpoint_minutes
         next_evaluation = now + config.evaluate_minutes
@@ -131,12 +153,10 @@ class _Run:
             if config.evaluate_minutes and metrics.minutes >= next_evaluation:
                 self._evaluate()
                 next_evaluation = metrics.minutes + config.evaluate_minutes
-            waiting = len(self._queue)
-            item = get()
-            record = {**learner.step(item), "learner/queue_length": waiting}
-            self._num_rollouts = max(self._num_rollouts, item.num_rollouts)
+            record = self._learn()
             metrics.add(learner.num_updates, record)
-            if learner.num_updates % config.log_updates == 0:
+            if learner.num_updates // config.log_updates > logged:
+                logged = learner.num_updates // config.log_updates
                 means = metrics.flush(self._frames)
                 self._progress.show(
                     learner.num_updates, self._frames, metrics.minutes, means
@@ -146,6 +166,17 @@ class _Run:
                 next_save = metrics.minutes + config.checkpoint_minutes
             if self._queue.stopped:
                 raise Stopped
+
+    def _learn(self) -> dict:
+        """Learns from some more episodes, wherever they are played."""
+        if self._config.fuse:
+            metrics = self._learner.step(self._num_rollouts)
+            self._num_rollouts += self._config.fuse
+            return metrics
+        waiting = len(self._queue)
+        item = self._queue.get() if self._in_threads else self._actors[0].play()
+        self._num_rollouts = max(self._num_rollouts, item.num_rollouts)
+        return {**self._learner.step(item), "learner/queue_length": waiting}
 
     def _finished(self) -> bool:
         config = self._config

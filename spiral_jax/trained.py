@@ -12,6 +12,7 @@ from PIL import Image
 from spiral_jax.checkpoint import Checkpointer, check_fits, load_params, save_params
 from spiral_jax.config import Config, launch_command
 from spiral_jax.data import to_float, to_uint8
+from spiral_jax.data.files import fit
 from spiral_jax.programs import Program
 from spiral_jax.system import System, make_system, programs_of, sample_drawings
 
@@ -66,7 +67,7 @@ class TrainedAgent(NamedTuple):
         expect dark lines on white.
 
         Args:
-          images: `[N, H, W, C]`, square, uint8 or float in 0..1, grey or RGB.
+          images: `[N, H, W, C]`, of any size, uint8 or float in 0..1, grey or RGB.
           seed: of the sampling; the same images and seed draw the same.
 
         Returns:
@@ -91,30 +92,26 @@ class TrainedAgent(NamedTuple):
         return programs_of(self.system, drawings), drawings.canvases[-1]
 
 
-def as_targets(images: np.ndarray, width: int, num_channels: int) -> np.ndarray:
+def as_targets(images: np.ndarray, width: int, channels: int) -> np.ndarray:
     """Makes pictures what an agent's canvas could show.
 
+    As of picture files (`data.files.decode`), the square in the middle is taken and
+    resized (bilinear, antialiased). Grey becomes equal RGB, and RGB its luma.
+
     Args:
-      images: `[N, H, W, C]`, square, uint8 or float in 0..1, C = 1 or 3.
-      width: W of the result; other sizes are resized (bilinear, averaging where they
-        shrink).
-      num_channels: C of the result; grey becomes equal RGB, and RGB its luma.
+      images: `[N, H, W, C]` uint8, or float in 0..1; C = 1 or 3.
+      width, channels: of the canvas.
 
     Returns:
-      `[N, W, W, C]` float32 in 0..1, of 256 levels.
+      `[N, width, width, channels]` float32 in 0..1, of 256 levels.
 
     Raises:
       ValueError: says what the images are and what was expected.
     """
     images = np.asarray(images)
-    expected = "expected [N, H, W, C], uint8 or float in 0..1, with H = W, C = 1 or 3"
+    expected = "expected [N, H, W, C], uint8 or float in 0..1, with C = 1 or 3"
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise ValueError(f"images has the shape {images.shape}; {expected}.")
-    if images.shape[1] != images.shape[2]:
-        raise ValueError(
-            f"images has the shape {images.shape}; {expected}. Crop or pad it, because "
-            "it would be distorted."
-        )
     if images.dtype != np.uint8:
         if not np.issubdtype(images.dtype, np.floating):
             raise ValueError(f"images is {images.dtype}; {expected}.")
@@ -124,14 +121,10 @@ def as_targets(images: np.ndarray, width: int, num_channels: int) -> np.ndarray:
                 "Divide by 255 what has 256 levels."
             )
         images = to_uint8(images)
-    mode, size = {1: "L", 3: "RGB"}[num_channels], (width, width)
-    pictures = [
-        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-        .convert(mode)
-        .resize(size, Image.Resampling.BILINEAR)
-        for image in images
-    ]
-    return to_float(np.stack(pictures).reshape(-1, width, width, num_channels))
+    if images.shape[-1] == 1:
+        images = images[..., 0]
+    fitted = [fit(Image.fromarray(image), width, channels) for image in images]
+    return to_float(np.stack(fitted))
 
 
 def load_agent(name: str | Path) -> TrainedAgent:

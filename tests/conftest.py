@@ -1,6 +1,8 @@
 """What several test files need."""
 
+import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
 import dm_env
@@ -8,12 +10,15 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.studies.study import TINY
+from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config, preset
 from spiral_jax.data.scenes import load_scenes
 from spiral_jax.renderers.scene import NoGLError, SceneRenderer
 from spiral_jax.system import make_system
 
-MNIST_DIR = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+MNIST_DIR = SHARED_DATA / "mnist"
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +114,26 @@ def few_scenes(scenes_dir):
 
 def load_few_scenes(folder):
     return load_scenes(folder, num_train=20, num_test=20, progress=False)
+
+
+@pytest.fixture(scope="session")
+def scenes_run(tmp_path_factory):
+    """Folder of what a run of a conditional agent leaves, on scenes of 16 px.
+
+    The agent's parameters are random, as training takes longer.
+    """
+    folder = tmp_path_factory.mktemp("scenes_run") / "l2"
+    folder.mkdir()
+    config = dataclasses.replace(
+        preset("scenes_small"), **TINY, reward_source="l2", data_dir=str(folder.parent)
+    )
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    record = {"updates": 2, "frames": 24, "minutes": 0.1, "reconstruction/l2": 1.5}
+    (folder / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    shapes = jax.eval_shape(make_system(config).policy.init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    average = jax.tree.map(lambda x: 0.1 * rng.normal(size=x.shape).astype("f"), shapes)
+    with contextlib.closing(Checkpointer(folder / "checkpoints")) as checkpointer:
+        learner = {"average": average, "num_updates": np.asarray(2)}
+        checkpointer.save(2, {"learner": learner})
+    return folder

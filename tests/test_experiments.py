@@ -46,6 +46,7 @@ def run(module, *flags):
         (["--brush_sizes=2,x"], "expected radii in px"),
         (["--learning_rate=1"], "Unknown command line flag"),
         (["--data_dir=/nowhere"], "is not a folder"),
+        (["--preset=folder_small"], "dataset='folder' needs data_dir"),
         (["fast"], "Unexpected argument 'fast'"),
     ],
 )
@@ -76,7 +77,7 @@ def test_config_survives_json():
 def test_launch_then_sample_and_evaluate(tmp_path):
     result = run("launch", f"--run_dir={tmp_path}", *TINY)
     assert result.returncode == 0, result.stderr
-    assert "real training digits" in result.stdout
+    assert "real training pictures" in result.stdout
     result = run("sample", f"--run_dir={tmp_path}", "--num=5")
     assert result.returncode == 0, result.stderr
     assert frames_of(tmp_path / "drawing.gif") == 4

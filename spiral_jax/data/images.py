@@ -1,6 +1,26 @@
-"""Pictures in memory, in an order that a seed decides."""
+"""Pictures in memory or memory-mapped, in an order that a seed decides."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
+
+
+class Images(NamedTuple):
+    """Pictures `[N, H, W, C]` uint8, without labels."""
+
+    images: np.ndarray
+
+
+class Dataset(NamedTuple):
+    """Training and test pictures, with what else is known of them.
+
+    Attributes:
+      train, test: `Images`, or another tuple with `images` `[N, H, W, C]` uint8 in it, in
+        memory or memory-mapped. The first ones of each are a fair sample of it.
+    """
+
+    train: Any
+    test: Any
 
 
 class EpochOrder:
@@ -34,21 +54,53 @@ class EpochOrder:
 
 
 class ImageData:
-    """Real pictures for the critic, batch by batch."""
+    """Real pictures, batch by batch."""
 
-    def __init__(self, images: np.ndarray, seed: int):
-        """Takes pictures `[N, H, W, C]` uint8, and the seed of their order."""
+    def __init__(self, images: np.ndarray, seed: int, shard: tuple[int, int] = (0, 1)):
+        """Takes pictures and their order.
+
+        Args:
+          images: `[N, H, W, C]` uint8, the same on all hosts.
+          seed: of their order, the same on all hosts.
+          shard: (number of this host, number of hosts).
+        """
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(
                 f"Pictures are {images.dtype} {images.shape}; expected uint8 "
                 "[N, H, W, C]."
             )
         self._images = images
+        host, num_hosts = shard
+        if not 0 <= host < num_hosts:
+            raise ValueError(
+                f"shard={shard}: expected (number of this host, number of hosts), such "
+                "as (0, 1)."
+            )
+        self._host, self._num_hosts = shard
         self._order = EpochOrder(len(images), seed)
 
     def batch(self, batch_size: int, draw: int) -> np.ndarray:
-        """Returns batch number `draw`: `[batch_size, H, W, C]` float32 in 0..1."""
-        return to_float(self._images[self._order.batch(batch_size, draw)])
+        """Returns this host's part of a batch.
+
+        The hosts' parts, one after the other, are what a single host would get.
+
+        Args:
+          batch_size: of all hosts together.
+          draw: number of the batch.
+
+        Returns:
+          `[batch_size / number of hosts, H, W, C]` uint8.
+
+        Raises:
+          ValueError: the batch cannot be split among the hosts.
+        """
+        if batch_size % self._num_hosts:
+            raise ValueError(
+                f"batch_size={batch_size} cannot be split among {self._num_hosts} hosts; "
+                "expected a multiple of that."
+            )
+        index = self._order.batch(batch_size, draw)
+        return self._images[np.split(index, self._num_hosts)[self._host]]
 
 
 def to_float(images: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from spiral_jax.data.images import Dataset
+
 SIDE = 28
 COUNTS = {"train": 60_000, "t10k": 10_000}
 EMBEDDED_COUNTS = {"train": 10_000, "t10k": 2_000}
@@ -28,13 +30,6 @@ class LabelledImages(NamedTuple):
 
     images: np.ndarray
     labels: np.ndarray
-
-
-class Dataset(NamedTuple):
-    """Training and test pictures."""
-
-    train: LabelledImages
-    test: LabelledImages
 
 
 def load_mnist(data_dir: str, canvas_width: int, background: str) -> Dataset:

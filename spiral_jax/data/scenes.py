@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from spiral_jax.data.mnist import Dataset
+from spiral_jax.data.cache import CACHE
+from spiral_jax.data.images import Dataset
 from spiral_jax.environments.objects import PARTS, place
 from spiral_jax.environments.scenes import language_of
 from spiral_jax.programs import Program
@@ -22,7 +23,6 @@ from spiral_jax.renderers.scene import SceneRenderer
 
 # To be raised when the same settings come to mean other scenes.
 VERSION = 1
-CACHE = Path(".cache") / "spiral_jax"  # in the user's home
 CHUNK = 250
 NUM_PROBES = 16
 
@@ -126,10 +126,7 @@ def sample_scenes(
     Returns:
       counts `[N]` and parts `[N, M, 6]` int32, see `SceneImages`.
     """
-    sizes = {
-        c.name: c.num_values for c in language_of({"grid_width": grid_width}).components
-    }
-    highs = [sizes[name] for name in PARTS]
+    highs = num_part_values(grid_width)
     counts = np.zeros(num_scenes, np.int32)
     parts = np.zeros((num_scenes, max_objects, len(PARTS)), np.int32)
     number = 0
@@ -143,6 +140,13 @@ def sample_scenes(
         counts[number], parts[number, :count] = count, objects
         number += 1
     return counts, parts
+
+
+def num_part_values(grid_width: int) -> list[int]:
+    """Returns how many values each of `PARTS` has."""
+    components = language_of({"grid_width": grid_width}).components
+    sizes = {component.name: component.num_values for component in components}
+    return [sizes[name] for name in PARTS]
 
 
 def scene_key(objects: np.ndarray) -> frozenset:

@@ -59,10 +59,29 @@ class Builders:
           `[B]` bool: the scenes that were built on.
         """
         operation = actions["operation"]
-        add = (operation == 0) & (self.counts < MAX_OBJECTS)
-        change = (operation == 1) & (self.counts > 0)
+        empty = self.counts == 0
+        add = ((operation == 0) | ((operation == 1) & empty)) & (
+            self.counts < MAX_OBJECTS
+        )
+        change = (operation == 1) & ~empty
         self.counts = self.counts + add
         touched = np.flatnonzero(add | change)
         described = np.stack([actions[name] for name in PARTS], axis=-1)
         self.parts[touched, self.counts[touched] - 1] = described[touched]
         return add | change
+
+
+def build(actions: Actions) -> Builders:
+    """Executes programs side by side.
+
+    Args:
+      actions: valid commands, `[T, B]` int32 each.
+
+    Returns:
+      The scenes that they build.
+    """
+    num_commands, batch_size = actions["operation"].shape
+    builders = Builders(batch_size)
+    for t in range(num_commands):
+        builders.build({name: values[t] for name, values in actions.items()})
+    return builders

@@ -127,7 +127,7 @@ class Painting(Episodes):
             episode_length=episode_length,
             num_channels=3 if use_color else 1,
         )
-        self._pens = Pens(self.settings, self.batch_size)
+        self._pens = Pens(self.settings)
         self._renderer = self._make_renderer(brush, renderer, seed)
 
     def _make_renderer(self, brush: str | Path | Brush, renderer: str, seed: int):
@@ -173,11 +173,12 @@ class Painting(Episodes):
     def _begin(self, seed: int | None) -> np.ndarray:
         # None lets the noise go on where it is, as libmypaint's does. The real library's
         # cannot be started anew.
-        self._pens.reset()
+        self._pen_state = self._pens.begin(self.batch_size)
         return self._renderer.reset(seed)
 
     def _execute(self, actions: Actions) -> np.ndarray:
-        return self._renderer.step(self._pens.stroke(actions))
+        stroke, self._pen_state = self._pens.stroke(self._pen_state, actions)
+        return self._renderer.step(stroke)
 
     def _first_mask(self) -> Actions:
         if self.settings["compat"] != "deepmind":

@@ -6,7 +6,7 @@ import numpy as np
 
 from spiral_jax.data.images import to_float
 from spiral_jax.environments.episodes import Episodes, check_episodes
-from spiral_jax.environments.objects import Builders, place
+from spiral_jax.environments.objects import Builders, build, place
 from spiral_jax.programs import CommandLanguage, Program, scenes_language
 from spiral_jax.renderers.scene import SceneRenderer, scene_to_mjcf
 from spiral_jax.types import Actions, Objects
@@ -113,9 +113,7 @@ def export_mjcf(program: Program) -> str:
     """
     settings = program.settings
     actions = language_of(settings).validate(program.actions, (len(program),))
-    builders = Builders(batch_size=1)
-    for t in range(len(program)):
-        builders.build({name: values[t : t + 1] for name, values in actions.items()})
+    builders = build({name: values[:, None] for name, values in actions.items()})
     objects = place(builders.counts, builders.parts, settings["grid_width"])
     scene = Objects(*(field[0] for field in objects))
     return scene_to_mjcf(scene, settings["canvas_width"], settings["shadows"])

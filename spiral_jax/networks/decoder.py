@@ -48,11 +48,27 @@ class ConvolutionalLocationHead(hk.Module):
         return hk.Conv2D(1, 3)(x).reshape(z.shape[0], -1)
 
 
+class PointingLocationHead(hk.Module):
+    """Logits of a grid from a map of features with one cell for each location.
+
+    What a cell shows decides how likely it is, by the same weights everywhere: a policy
+    that is shown a target learns once, and not for every location, what to point at.
+    """
+
+    def __call__(self, z: chex.Array, features: chex.Array) -> chex.Array:
+        """Maps `[N, Z]` and `[N, W, W, F]` to logits `[N, W * W]`."""
+        num_features = features.shape[-1]
+        asked = hk.Linear(num_features)(z)[:, None, None, :]
+        x = jax.nn.relu(hk.Conv2D(num_features, 3)(features) + asked)
+        return hk.Linear(1)(x).reshape(z.shape[0], -1)
+
+
 class Decoder(hk.Module):
     """Maps the core's output `z` to a command.
 
     Each component gets a head on `z`; then `z <- relu(z + MLP([z, embedding]))` tells the
-    later ones what was chosen. Sampling and scoring are this one code path, so the
+    later ones what was chosen, and, given a map of features, what there is at a chosen
+    location. Sampling and scoring are this one code path, so the
     log-probability of a sampled command and of the same command replayed are equal.
     """
 
@@ -72,6 +88,7 @@ class Decoder(hk.Module):
         self,
         z: chex.Array,
         value: chex.Array,
+        features: chex.Array | None = None,
         *,
         key: chex.PRNGKey | None = None,
         actions: Actions | None = None,
@@ -81,6 +98,7 @@ class Decoder(hk.Module):
         Args:
           z: `[N, z_size]` float32.
           value: `[N]`, passed through to the output.
+          features: `[N, W, W, F]` float32, the torso's map, W as locations have it.
           key: random key; needed when there are no actions.
           actions: commands to score instead of sampling.
         """
@@ -92,7 +110,12 @@ class Decoder(hk.Module):
         taken, log_probs, entropies = {}, {}, {}
         for component, component_key in zip(self._language.components, keys):
             name = component.name
-            logits = self._head(component)(z)
+            points = component.is_location and features is not None
+            if points:
+                head = PointingLocationHead(name=f"head_{name}")
+                logits = head(z, features)
+            else:
+                logits = self._head(component)(z)
             if actions is None:
                 taken[name] = jax.random.categorical(component_key, logits)
             else:
@@ -106,8 +129,11 @@ class Decoder(hk.Module):
                 embedding = hk.Linear(EMBEDDING_SIZE, name=f"embed_{name}")(
                     encode_component(component, taken[name])
                 )
+                told = [z, embedding]
+                if points:
+                    told.append(_at(features, taken[name]))
                 update = hk.nets.MLP([16, 32, self._z_size], name=f"update_{name}")
-                z = jax.nn.relu(z + update(jnp.concatenate([z, embedding], axis=-1)))
+                z = jax.nn.relu(z + update(jnp.concatenate(told, axis=-1)))
         return PolicyOutput(taken, log_probs, entropies, value)
 
     def _head(self, component: Component) -> hk.Module:
@@ -115,3 +141,9 @@ class Decoder(hk.Module):
         if component.is_location and self._convolutional_heads:
             return ConvolutionalLocationHead(component.grid_width, name=name)
         return hk.Linear(component.num_values, name=name)
+
+
+def _at(features: chex.Array, locations: chex.Array) -> chex.Array:
+    """Takes the features `[N, F]` at locations `[N]` of a map `[N, W, W, F]`."""
+    cells = features.reshape(features.shape[0], -1, features.shape[-1])
+    return jnp.take_along_axis(cells, locations[:, None, None], axis=1)[:, 0]

@@ -1,8 +1,28 @@
 """Layers that the policy and the discriminator share."""
 
+import contextlib
+from collections.abc import Iterator
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
+
+
+@contextlib.contextmanager
+def computing_in(dtype: str) -> Iterator[None]:
+    """Lets layers compute in a dtype; their parameters stay float32.
+
+    Inputs are to be cast by the caller, and outputs back.
+    """
+
+    def create(next_creator, shape, dtype, init, context):
+        return next_creator(shape, jnp.float32, init)
+
+    def get(next_getter, value, context):
+        return next_getter(value.astype(dtype))
+
+    with hk.custom_creator(create), hk.custom_getter(get):
+        yield
 
 
 class Downsample(hk.Module):

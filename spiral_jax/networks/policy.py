@@ -1,7 +1,8 @@
 """The policy: sees the canvas and the last command, says the next one (spec, section 5).
 
-Two presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
-strided torso, LSTM 128 and linear location heads.
+Three presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
+strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location heads
+that point at the torso's map: for agents that rebuild what they are shown.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
-from spiral_jax.networks.layers import Downsample, ResidualStack
+from spiral_jax.networks.layers import Downsample, ResidualStack, computing_in
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
 
@@ -35,6 +36,8 @@ class PolicyPreset:
       core_activation: whether a ReLU follows that linear map.
       from_blank: whether the canvas is seen as its difference from a blank one.
       convolutional_heads: whether locations are decoded by upsampling.
+      pointing_heads: whether locations are pointed at on the layer of the torso that is
+        as wide as the grid, see `PointingLocationHead`.
     """
 
     first_stride: int
@@ -45,6 +48,7 @@ class PolicyPreset:
     core_activation: bool
     from_blank: bool
     convolutional_heads: bool
+    pointing_heads: bool = False
 
 
 PRESETS = {
@@ -71,6 +75,8 @@ PRESETS = {
         convolutional_heads=False,
     ),
 }
+
+PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)
 
 
 class Policy(NamedTuple):
@@ -102,10 +108,12 @@ class _Network(hk.Module):
         preset: PolicyPreset,
         blank: chex.Numeric,
         blind: bool,
+        compute_dtype: str,
     ):
         super().__init__(name="policy")
         self._blank = blank if preset.from_blank else 0.0
         self._blind = blind
+        self._compute_dtype = compute_dtype
         self._language = language
         self._preset = preset
         self.core = hk.LSTM(preset.core)
@@ -119,8 +127,8 @@ class _Network(hk.Module):
         mask: Actions,
         noise: chex.Array,
         target: chex.Array | None,
-    ) -> chex.Array:
-        """Maps what the policy sees to `[N, core]`.
+    ) -> tuple[chex.Array, chex.Array | None]:
+        """Maps what the policy sees to `[N, core]`, and to a map if heads point at it.
 
         Canvas and target (None if unconditional) are `[N, H, W, C]`, previous command and
         mask `[N]` each, noise `[N, Z]`.
@@ -134,20 +142,36 @@ class _Network(hk.Module):
         seen = [] if self._blind else [canvas - self._blank]
         if target is not None:
             seen.append(target - self._blank)
-        x = jnp.concatenate([*seen, grids], axis=-1)
-        if preset.first_stride == 1:
-            x = hk.Conv2D(preset.torso[0], 5)(x)
-        else:
-            x = Downsample(preset.torso[0])(x)
-        condition = self._condition(previous, mask, noise)
+        x = jnp.concatenate([*seen, grids], axis=-1).astype(self._compute_dtype)
+        with computing_in(self._compute_dtype):
+            if preset.first_stride == 1:
+                x = hk.Conv2D(preset.torso[0], 5)(x)
+            else:
+                x = Downsample(preset.torso[0])(x)
+        condition = self._condition(previous, mask, noise).astype(x.dtype)
+        layers = []
         x = jax.nn.relu(x + condition[:, None, None, :])
-        for channels in preset.torso[1:]:
-            x = jax.nn.relu(Downsample(channels)(x))
-        if preset.residual_blocks:
-            x = hk.Conv2D(preset.torso[-1], 3)(x)
-            x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
-        x = hk.Linear(preset.core)(hk.Flatten()(x))
-        return jax.nn.relu(x) if preset.core_activation else x
+        with computing_in(self._compute_dtype):
+            for channels in preset.torso[1:]:
+                layers.append(x)
+                x = jax.nn.relu(Downsample(channels)(x))
+            if preset.residual_blocks:
+                x = hk.Conv2D(preset.torso[-1], 3)(x)
+                x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
+        x = hk.Linear(preset.core)(hk.Flatten()(x).astype(jnp.float32))
+        if preset.core_activation:
+            x = jax.nn.relu(x)
+        return x, self._map(layers) if preset.pointing_heads else None
+
+    def _map(self, layers: list[chex.Array]) -> chex.Array:
+        widths = {c.grid_width for c in self._language.components if c.is_location}
+        for layer in layers:
+            if widths == {layer.shape[1]}:
+                return layer.astype(jnp.float32)
+        raise ValueError(
+            f"grid_width={sorted(widths)}: the `pointer` network needs a layer of that "
+            f"width; on this canvas it has {[x.shape[1] for x in layers]}."
+        )
 
     def _condition(
         self, previous: Actions, mask: Actions, noise: chex.Array
@@ -165,9 +189,9 @@ class _Network(hk.Module):
         )
         return command + hk.nets.MLP(sizes, name="noise_mlp")(noise)
 
-    def decode(self, z: chex.Array, **how) -> PolicyOutput:
+    def decode(self, z: chex.Array, features: chex.Array | None, **how) -> PolicyOutput:
         """Maps the core's output `[N, core]` to a sampled or scored command."""
-        return self._decoder(z, self._value(z)[:, 0], **how)
+        return self._decoder(z, self._value(z)[:, 0], features, **how)
 
 
 def make_policy(
@@ -178,17 +202,20 @@ def make_policy(
     *,
     conditional: bool = False,
     blind: bool = False,
+    compute_dtype: str = "float32",
 ) -> Policy:
     """Builds the policy's pure functions.
 
     Args:
       language: the commands it writes.
       canvas_shape: (H, W, C) of the canvas it sees.
-      preset: "paper" or "small".
+      preset: "paper", "small" or "pointer".
       blank: a blank canvas `[H, W, C]`, or the one value of it.
       conditional: whether it also sees a target, `observation["target"]` (paper, section
         3.2), as further channels.
       blind: whether it does not see the canvas, only the target.
+      compute_dtype: of the torso's convolutions, "float32" or "bfloat16". The core, the
+        decoder and what it says of probabilities are float32 always.
 
     Raises:
       ValueError: unknown preset; or a blind policy without a target.
@@ -200,19 +227,19 @@ def make_policy(
     sizes = PRESETS[preset]
 
     def build():
-        network = _Network(language, sizes, blank, blind)
+        network = _Network(language, sizes, blank, blind, compute_dtype)
 
         def step(observation, state: AgentState):
             key, sample_key = jax.random.split(state.key)
-            features = network.torso(
+            seen, features = network.torso(
                 observation["canvas"],
                 state.previous_actions,
                 observation["action_mask"],
                 state.noise,
                 observation.get("target"),
             )
-            z, lstm = network.core(features, state.lstm)
-            output = network.decode(z, key=sample_key)
+            z, lstm = network.core(seen, state.lstm)
+            output = network.decode(z, features, key=sample_key)
             return output, AgentState(lstm, state.noise, output.actions, key)
 
         def unroll(trajectory: Trajectory):
@@ -224,7 +251,7 @@ def make_policy(
                 lambda a: jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]]),
                 trajectory.actions,
             )
-            features = network.torso(
+            seen, features = network.torso(
                 merge(trajectory.canvases[:-1]),
                 jax.tree.map(merge, previous),
                 jax.tree.map(merge, trajectory.action_masks),
@@ -233,11 +260,11 @@ def make_policy(
             )
             z, _ = hk.dynamic_unroll(
                 network.core,
-                features.reshape(t, b, -1),
+                seen.reshape(t, b, -1),
                 network.core.initial_state(b),
             )
             output = network.decode(
-                merge(z), actions=jax.tree.map(merge, trajectory.actions)
+                merge(z), features, actions=jax.tree.map(merge, trajectory.actions)
             )
             return jax.tree.map(lambda x: x.reshape(t, b), output)
 

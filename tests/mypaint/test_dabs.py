@@ -28,9 +28,10 @@ def test_dabs_are_libmypaints(brush, backend):
     for program, ends in zip(golden.array(f"{brush}/actions"), counts, strict=False):
         pens, pen_up = calls.PenState.at_origin(1), np.array([True])
         paint, before = engine(golden.brush(brush), backend), 0
-        commands = Pens(Painting().settings, batch_size=1)
+        commands = Pens(Painting().settings)
+        state = commands.begin(1)
         for row, end in zip(program[program[:, 0] >= 0], ends, strict=False):
-            stroke = commands.stroke(golden.commands(row[None]))
+            stroke, state = commands.stroke(state, golden.commands(row[None]))
             if not stroke.paint[0]:
                 pens = paint.move(pens, stroke.end)
             else:

@@ -1,0 +1,1 @@
+"""Blocked Metropolis-Hastings on the parameters of scenes, the paper's baseline."""

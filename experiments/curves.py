@@ -1,0 +1,61 @@
+"""Curves of runs: read from metrics.jsonl, and drawn by matplotlib.
+
+Needs `pip install 'spiral_jax[plot]'`, imported when a figure is made.
+"""
+
+import json
+from pathlib import Path
+
+# What a curve goes along: its unit, and how many of the record's that is.
+UNITS = {"frames": ("million frames", 1e6), "minutes": ("minutes", 1.0)}
+
+
+def read_curve(run_dir: Path, metric: str, untrained: float) -> dict[str, list[float]]:
+    """Reads how a metric of a run went, from the untrained agent on.
+
+    Args:
+      run_dir: folder with a metrics.jsonl.
+      metric: its name there.
+      untrained: its value before the first update.
+
+    Returns:
+      `"updates"`, `"frames"`, `"minutes"` and `"values"`, of one length. An update that
+      was evaluated twice, as it is if a finished run is started again, counts once.
+    """
+    points = {0: (0, 0.0, untrained)}
+    for line in (run_dir / "metrics.jsonl").read_text().splitlines():
+        if f'"{metric}"' in line and line.endswith("}"):  # a running one may be cut off
+            record = json.loads(line)
+            point = (record["frames"], record["minutes"], record[metric])
+            points.setdefault(record["updates"], point)
+    frames, minutes, values = map(list, zip(*points.values()))
+    return {
+        "updates": list(points),
+        "frames": frames,
+        "minutes": minutes,
+        "values": values,
+    }
+
+
+def make_figure():
+    """Makes a figure with two panels side by side, which share the y axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+
+
+def plot_curve(axis, curve: dict[str, list[float]], key: str, **style) -> None:
+    """Draws a curve, as `read_curve` returns it, along `"frames"` or `"minutes"`."""
+    unit, scale = UNITS[key]
+    axis.plot([x / scale for x in curve[key]], curve["values"], marker=".", **style)
+    axis.set_xlabel(unit)
+    axis.grid(alpha=0.3)
+
+
+def save_figure(figure, path: Path) -> None:
+    """Writes a figure as PNG."""
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,58 @@
+"""What scripts that draw leave: sheets of finished drawings, and their programs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spiral_jax.config import Config
+from spiral_jax.environments import export_mjcf
+from spiral_jax.pictures import programs_to_svg, sheet
+from spiral_jax.programs import Program
+
+
+def redraw(programs: list[Program], width: int | None, brush: str | None) -> np.ndarray:
+    """Draws programs again, `[N, W, W, C]`; see `Program.render`."""
+    return np.stack([program.render(width, brush) for program in programs])
+
+
+def sheet_of_pairs(targets: np.ndarray, drawings: np.ndarray) -> np.ndarray:
+    """Lays targets out in a grid, each with its drawing on its right.
+
+    Args:
+      targets: `[N, H, W, C]` float32.
+      drawings: `[N, H', W', C]`, to whose width targets are shown, px by px.
+
+    Returns:
+      As `sheet`.
+    """
+    width = drawings.shape[1]
+    nearest = np.arange(width) * targets.shape[1] // width
+    shown = targets[:, nearest][:, :, nearest]
+    pairs = np.stack([shown, drawings], axis=1).reshape(-1, *drawings.shape[1:])
+    return sheet(pairs, columns=2 * round(np.ceil(np.sqrt(len(drawings) / 2))))
+
+
+def export(folder: Path, config: Config, programs: list[Program]) -> str:
+    """Writes what other programs open: worlds for MuJoCo's viewer, or strokes as SVG.
+
+    Args:
+      folder: where to.
+      config: of the run whose agent wrote the programs.
+      programs: what to write.
+
+    Returns:
+      What it is called there.
+    """
+    if config.dataset == "scenes":
+        _write_each(folder / "mjcf", "xml", [export_mjcf(p) for p in programs])
+        return "mjcf/"
+    (folder / "drawings.svg").write_text(programs_to_svg(programs))
+    _write_each(folder / "svg", "svg", [program.to_svg() for program in programs])
+    return "drawings.svg, svg/"
+
+
+def _write_each(folder: Path, suffix: str, documents: list[str]) -> None:
+    """Writes documents as 0.suffix, 1.suffix, ... into a folder."""
+    folder.mkdir(exist_ok=True)
+    for number, document in enumerate(documents):
+        (folder / f"{number}.{suffix}").write_text(document)

@@ -1,0 +1,178 @@
+r"""Rebuilds pictures with a trained conditional agent: held-out ones, or your own.
+
+  python -m experiments.reconstruct --run_dir=runs/scenes_small
+  python -m experiments.reconstruct --run_dir=runs/mnist_conditional my_folder cat.png
+  python -m experiments.reconstruct --run_dir=runs/mnist_conditional --width=512
+
+Writes into RUN_DIR/reconstructions (or --out): reconstructions.png, each target with its
+reconstruction on the right; programs.json, the commands; drawings.svg and svg/, the
+strokes as vector paths, together and one by one, or mjcf/, the worlds of scenes for
+MuJoCo's viewer; and metrics.json, l2 of each and the mean, as the agent's own canvas
+shows it. Of held-out scenes it also says how far what is built agrees with what there is
+(docs/scenes.md).
+
+Of your own pictures the square in the middle is taken, resized to the agent's canvas.
+Agents of paintings that learnt on white paper expect dark ink on light: --invert turns
+light on dark into that.
+"""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags, logging
+
+from experiments.drawings import export, redraw, sheet_of_pairs
+from spiral_jax.config import Config
+from spiral_jax.data import to_float
+from spiral_jax.data.files import UNREADABLE, PictureFiles, decode, why_unreadable
+from spiral_jax.data.scenes import SceneImages
+from spiral_jax.parsing import compare_programs
+from spiral_jax.pictures import save_png
+from spiral_jax.programs import programs_to_json
+from spiral_jax.rewards import negative_distance
+from spiral_jax.system import load_dataset, programs_of, sample_drawings
+from spiral_jax.trained import load_agent
+
+_RUN_DIR = flags.DEFINE_string("run_dir", "runs/scenes_small", "Folder of the run.")
+_OUT = flags.DEFINE_string(
+    "out", None, "Where to write; RUN_DIR/reconstructions if not given."
+)
+_NUM = flags.DEFINE_integer(
+    "num", 100, "How many held-out targets, if no images are given.", lower_bound=1
+)
+_IMAGES = flags.DEFINE_list(
+    "images",
+    [],
+    "Your own targets: picture files, or folders of them, comma-separated; the same as "
+    "without --images=, one after the other.",
+)
+_INVERT = flags.DEFINE_bool("invert", False, "Black becomes white in your own pictures.")
+_WIDTH = flags.DEFINE_integer(
+    "width", None, "Canvas px of the sheet's reconstructions; the agent's if not given."
+)
+_BRUSH = flags.DEFINE_string(
+    "brush", None, "Brush of the sheet's reconstructions; the agent's if not given."
+)
+
+SHEET_WIDTH = 128  # px of a small canvas on the sheet
+
+
+def read_images(
+    paths: Sequence[str], config: Config, num_channels: int, invert: bool
+) -> tuple[list[str], np.ndarray]:
+    """Reads the user's pictures as the agent's canvas would show them.
+
+    Args:
+      paths: files, or folders, of which all picture files are taken.
+      config: of the agent.
+      num_channels: of its canvas.
+      invert: whether black becomes white.
+
+    Returns:
+      The names of N files, and `[N, W, W, C]` uint8.
+
+    Raises:
+      ValueError: names every file that cannot be read, and why.
+    """
+    if invert and config.dataset == "scenes":
+        raise ValueError(
+            "invert=True: only drawings have ink that may be light or dark; leave it out."
+        )
+    files: list[Path] = []
+    pictures, problems = [], []
+    for path in map(Path, paths):
+        found = [path]
+        if path.is_dir():
+            found = [path / name for name in PictureFiles(path).names]
+            if not found:
+                problems.append(f"{path} (a folder without pictures)")
+        files += found
+    for file in files:
+        try:
+            picture = decode(
+                file.read_bytes(),
+                config.canvas_width,
+                channels=num_channels,
+                invert=invert,
+                background=config.background,
+            )
+            pictures.append(picture)
+        except UNREADABLE as error:
+            problems.append(f"{file} ({why_unreadable(error)})")
+    if problems:
+        raise ValueError(
+            f"{len(problems)} of your pictures cannot be read: {', '.join(problems)}. "
+            "Expected files that Pillow can open, such as PNG or JPEG."
+        )
+    return [str(file) for file in files], np.stack(pictures)
+
+
+def reconstruct(paths: Sequence[str]) -> str:
+    """Does what the flags ask for, and returns what to tell the user."""
+    agent = load_agent(Path(_RUN_DIR.value))
+    system, config = agent.system, agent.system.config
+    if not config.conditional:
+        raise ValueError(
+            f"run_dir={_RUN_DIR.value!r} is of an unconditional agent, which cannot be "
+            "shown a picture; take a run of a conditional preset, such as "
+            "mnist_conditional, or draw with experiments.sample."
+        )
+    if paths:
+        with contextlib.closing(system.environment(batch_size=1)) as environment:
+            channels = environment.observation_spec()["canvas"].shape[-1]
+        names, images = read_images(paths, config, channels, _INVERT.value)
+    else:
+        if _INVERT.value:
+            raise ValueError("invert=True is for your own pictures; name some of them.")
+        test = load_dataset(config).test
+        if _NUM.value > len(test.images):
+            raise ValueError(
+                f"num={_NUM.value}: expected at most {len(test.images)}, the held-out "
+                "pictures."
+            )
+        images = test.images[: _NUM.value]
+        names = [f"held-out {i}" for i in range(len(images))]
+    targets = to_float(images)
+    # The evaluator's random keys: as many targets as it takes give its figure.
+    seed = system.seed("evaluation")
+    drawings = sample_drawings(system, agent.params, len(targets), seed, targets)
+    programs, finished = programs_of(system, drawings), drawings.canvases[-1]
+    distances = -np.asarray(negative_distance(finished, targets))
+    metrics = {"updates": agent.num_updates, "l2": float(distances.mean())}
+    said = f"mean l2 {metrics['l2']:.4g}"
+    if not paths and config.dataset == "scenes":
+        scenes = SceneImages(*(field[: len(images)] for field in test))
+        parse = compare_programs(drawings.actions, scenes, config.grid_width)
+        metrics["parse"] = parse._asdict()
+        said += f"; right are {parse}"
+    metrics["targets"] = [
+        {"name": name, "l2": float(distance)} for name, distance in zip(names, distances)
+    ]
+    if _WIDTH.value or _BRUSH.value:
+        finished = redraw(programs, _WIDTH.value, _BRUSH.value)
+    out = Path(_OUT.value or Path(_RUN_DIR.value) / "reconstructions")
+    out.mkdir(parents=True, exist_ok=True)
+    page = sheet_of_pairs(targets, finished)
+    save_png(out / "reconstructions.png", page, max(1, SHEET_WIDTH // finished.shape[1]))
+    (out / "programs.json").write_text(programs_to_json(system.language, programs))
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    last = export(out, config, programs)
+    return (
+        f"{len(programs)} targets, {agent.num_updates} updates: {said}\n"
+        f"{out}/reconstructions.png, programs.json, metrics.json, {last}"
+    )
+
+
+def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
+    try:
+        print(reconstruct([*_IMAGES.value, *argv[1:]]))
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"reconstruct: {error}") from error
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,185 @@
+"""`benchmark scale`: the speed of whole training, by where rollouts run."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spiral_jax.config import Config
+from spiral_jax.parallel import SAME, Parallel, choose_devices
+from spiral_jax.queues import ParameterStore, TrajectoryQueue
+from spiral_jax.system import (
+    System,
+    initial_state,
+    load_dataset,
+    make_actor,
+    make_device_actor,
+    make_learner,
+    make_system,
+    make_updates,
+)
+from spiral_jax.types import Trajectory
+
+MATMUL_SIZE = {"cpu": 2048, "gpu": 8192, "tpu": 8192}
+
+
+def matmul_peak(seconds: float, dtype) -> float:
+    """Returns the FLOP/s of a large product of random square matrices."""
+    size = MATMUL_SIZE[jax.default_backend()]
+    keys = jax.random.split(jax.random.key(0))
+    a, b = (jax.random.normal(key, (size, size), dtype) for key in keys)
+    multiply = jax.jit(jnp.matmul)
+    return 2 * size**3 * _rate(lambda: multiply(a, b), seconds)
+
+
+def flops_per_frame(config: Config, images: np.ndarray) -> float:
+    """Counts what XLA says of one iteration's arithmetic, rollout included.
+
+    The loop over time of the LSTM is counted as one step of it: a lower bound.
+    """
+    system = make_system(config)
+    batch = config.batch_size
+    store = ParameterStore()
+    threads = dataclasses.replace(config, actors="threads", fuse=0)
+    learner = make_learner(make_system(threads), images, store)
+    actor = make_actor(system, store, 0, images=images)
+    item = actor.play()
+    learner.compile(item)
+    state = system.agent.begin(jax.random.key(0), batch)
+    observation = {
+        "canvas": item.trajectory.canvases[0],
+        "action_mask": {k: v[0] for k, v in item.trajectory.action_masks.items()},
+    }
+    if config.conditional:
+        observation["target"] = item.trajectory.targets
+    act = system.agent.act.lower(system.initial_policy(), observation, state).compile()
+    flops = learner.flops + config.num_commands * _flops(act)
+    return flops / (batch * config.num_commands)
+
+
+def _flops(compiled) -> float:
+    analysis = compiled.cost_analysis()
+    return (analysis[0] if isinstance(analysis, list) else analysis)["flops"]
+
+
+def _rate(work: Callable, seconds: float) -> float:
+    """Returns calls per second, after one that compiles; waits for every call."""
+    jax.block_until_ready(work())
+    start, calls = time.monotonic(), 0
+    while time.monotonic() - start < seconds:
+        jax.block_until_ready(work())
+        calls += 1
+    return calls / (time.monotonic() - start)
+
+
+def updates_per_second(
+    config: Config, images: np.ndarray, parallel: Parallel, seconds: float
+) -> tuple[float, float]:
+    """Trains for a while.
+
+    Returns:
+      Updates per second, and how many seconds compilation took.
+    """
+    system, store = make_system(config), ParameterStore()
+    learner = make_learner(system, images, store, parallel)
+    if config.fuse:
+        learner.compile(0)
+        step = lambda: learner.step(learner.num_updates)
+        return config.fuse * _rate(step, seconds), learner.compile_seconds
+    if config.actors == "device":
+        actor = make_device_actor(system, store, 0, images, parallel)
+        learner.compile(actor.play())
+        step = lambda: learner.step(actor.play())
+        return _rate(step, seconds), learner.compile_seconds
+    actor, queue = make_actor(system, store, 0, images=images), TrajectoryQueue(1)
+    learner.compile(actor.play())
+    thread = threading.Thread(target=actor.run, args=(queue,), daemon=True)
+    thread.start()
+    rate = _rate(lambda: learner.step(queue.get()), seconds)
+    queue.stop()
+    thread.join()
+    return rate, learner.compile_seconds
+
+
+def benchmark_scale(config: Config, name: str, seconds: float, fuse: int) -> None:
+    """Prints frames/s and updates/s for threads, device and fused on 1..N devices."""
+    images = load_dataset(config).train.images
+    dtype = config.compute_dtype
+    peak = matmul_peak(seconds / 2, dtype)
+    flops = flops_per_frame(config, images)
+    frames = config.batch_size * config.num_commands
+    device = jax.devices()[0]
+    print(
+        f"{name}: {config.policy} net, {config.canvas_width} px, {frames} frames an "
+        f"update, {flops / 1e6:.1f} MFLOP a frame\n"
+        f"{device.device_kind}: {peak / 1e12:.2f} TFLOP/s in a {dtype} matrix product"
+    )
+    print("rollouts  devices   updates/s     frames/s   share of peak   compiling")
+    for num_devices in _powers_of_two(jax.device_count()):
+        if config.batch_size % num_devices:
+            continue
+        parallel = choose_devices(num_devices, config.parallel, config.batch_size)
+        for label, changes in (
+            ("threads", {"actors": "threads", "fuse": 0}),
+            ("device", {"actors": "device", "fuse": 0}),
+            (f"fused {fuse}", {"actors": "device", "fuse": fuse}),
+        ):
+            changed = dataclasses.replace(config, **changes)
+            rate, compiling = updates_per_second(changed, images, parallel, seconds)
+            share = rate * frames * flops / (peak * num_devices)
+            print(
+                f"{label:10s}{num_devices:6d}{rate:12.2f}{rate * frames:13,.0f}"
+                f"{share:15.1%}{compiling:11.1f} s",
+                flush=True,
+            )
+
+
+def _powers_of_two(limit: int) -> Iterator[int]:
+    number = 1
+    while number <= limit:
+        yield number
+        number *= 2
+
+
+def benchmark_parts(config: Config, seconds: float) -> None:
+    """Prints what the parts of an iteration cost on the device, each alone."""
+    images = load_dataset(config).train.images
+    config = dataclasses.replace(config, actors="device", fuse=0)
+    system, store, parallel = make_system(config), ParameterStore(), Parallel()
+    store.publish(0, parallel.place(system.initial_policy(), SAME))
+    actor = make_device_actor(system, store, 0, images, parallel)
+    trajectory = jax.block_until_ready(actor.play().trajectory)
+    parts = {"rollout": lambda: actor.play().trajectory.canvases}
+    parts |= update_parts(system, trajectory)
+    for name, work in parts.items():
+        print(f"  {name:24s}{1e3 / _rate(work, seconds):9.2f} ms", flush=True)
+
+
+def update_parts(system: System, trajectory: Trajectory) -> dict[str, Callable]:
+    """Compiles what learners do, each part alone, on a trajectory and fresh parameters.
+
+    The first two parts are in the policy update.
+    """
+    updates = make_updates(system, Parallel())
+    state = initial_state(system, updates, trajectory.canvases.shape[2:])
+    state = jax.device_put(state)
+    policy_update, critic_update = (jax.jit(update.apply) for update in updates)
+    pictures, targets = trajectory.canvases[-1], trajectory.targets
+    canvases = trajectory.canvases.reshape(-1, *trajectory.canvases.shape[2:])
+    tiled = targets
+    if targets is not None:
+        tiled = jnp.tile(targets, (len(canvases) // len(targets), 1, 1, 1))
+    score = jax.jit(system.discriminator.apply)
+    unroll = jax.jit(system.policy.unroll)
+    return {
+        "scores of all canvases": lambda: score(state.critic.params, canvases, tiled),
+        "unroll": lambda: unroll(state.policy.params, trajectory).value,
+        "critic update": lambda: critic_update(state.critic, pictures, pictures, targets),
+        "policy update": lambda: policy_update(
+            state.policy, state.critic.params, trajectory
+        ),
+    }

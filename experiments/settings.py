@@ -1,0 +1,51 @@
+"""The flags of launch scripts: one for each setting of a run."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from spiral_jax.config import PRESETS, Config
+
+flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
+
+
+def define_settings() -> Callable[[], dict[str, Any]]:
+    """Makes a flag of each field of `Config`.
+
+    Returns:
+      A function that returns the settings which the command line gives, once it is read.
+      It raises ValueError where one cannot be understood.
+    """
+    holders = {field.name: _define(field) for field in dataclasses.fields(Config)}
+
+    def given() -> dict[str, Any]:
+        changes = {k: f.value for k, f in holders.items() if f.value is not None}
+        if "brush_sizes" in changes:
+            try:
+                changes["brush_sizes"] = tuple(float(x) for x in changes["brush_sizes"])
+            except ValueError as error:
+                raise ValueError(
+                    f"brush_sizes={','.join(changes['brush_sizes'])}: expected radii in "
+                    "px, such as 2,4."
+                ) from error
+        return changes
+
+    return given
+
+
+def _define(field: dataclasses.Field) -> flags.FlagHolder:
+    """Makes the flag of a setting; None stands for the preset's value."""
+    values = {name: getattr(config, field.name) for name, config in PRESETS.items()}
+    text = ", ".join(f"{name}: {value!r}" for name, value in values.items())
+    if len(set(values.values())) == 1:
+        text = repr(field.default)
+    define = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+        tuple: flags.DEFINE_list,
+    }[type(field.default)]
+    return define(field.name, None, f"{field.metadata['help']} Default {text}.")

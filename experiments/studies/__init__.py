@@ -1,0 +1,1 @@
+"""Comparisons of agents: each trains its variants, and writes a figure and a JSON."""

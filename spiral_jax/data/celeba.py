@@ -1,0 +1,102 @@
+"""CelebA (Liu et al. 2015): faces of the user's own copy; it may not be redistributed."""
+
+from pathlib import Path
+
+from spiral_jax.data.cache import load_pictures
+from spiral_jax.data.files import Picture, PictureFiles
+from spiral_jax.data.images import Dataset, Images
+
+CROP = 160
+PARTITION = "list_eval_partition.txt"
+PICTURES = "img_align_celeba"
+SPLITS = {"train": 0, "test": 2}  # 1 is validation
+HELP = (
+    f"data_dir should hold {PICTURES}.zip or the folder {PICTURES}, and {PARTITION}, "
+    "from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images, and "
+    "Train/Val/Test Partitions); the folders Img and Eval there may remain."
+)
+
+
+def load_celeba(
+    data_dir: str | Path,
+    canvas_width: int,
+    *,
+    use_color: bool = True,
+    strict: bool = False,
+    progress: bool = True,
+) -> Dataset:
+    """Loads CelebA's aligned faces, its official training and test partitions.
+
+    Of the 178x218 px, the 160x160 in the middle are resized to the canvas. This is our
+    choice: the paper says 64x64 and names no crop. Decoded pictures are cached, see
+    `load_pictures`.
+
+    Args:
+      data_dir: folder with img_align_celeba (folder or zip) and list_eval_partition.txt.
+      canvas_width: width and height in px.
+      use_color: colour, or grey.
+      strict: refuse the data if one picture cannot be read; else it is left out.
+      progress: whether to show a bar.
+
+    Returns:
+      Training and test `Images`, `[N, canvas_width, canvas_width, 1 or 3]`,
+      memory-mapped.
+
+    Raises:
+      FileNotFoundError, ValueError: what is missing or wrong.
+    """
+    folder = Path(data_dir)
+    if not data_dir or not folder.is_dir():
+        raise FileNotFoundError(f"data_dir={str(data_dir)!r} is not a folder. {HELP}")
+    files = PictureFiles(
+        _find(
+            folder,
+            [PICTURES, f"Img/{PICTURES}", f"{PICTURES}.zip", f"Img/{PICTURES}.zip"],
+        )
+    )
+    partition = _read_partition(_find(folder, [PARTITION, f"Eval/{PARTITION}"]))
+    # Zips hold the pictures in a folder.
+    found = {name.rsplit("/", 1)[-1]: name for name in files.names}
+    if not found:
+        raise ValueError(f"{files.path} holds no pictures. {HELP}")
+    images = []
+    for split, number in SPLITS.items():
+        names = [name for name, part in partition.items() if part == number]
+        if not names:
+            raise ValueError(
+                f"{PARTITION} assigns no picture to {number} ({split}). {HELP}"
+            )
+        images.append(
+            load_pictures(
+                f"celeba-{split}",
+                # What is not found is left to be counted as what cannot be read.
+                [Picture(files, found.get(name, name)) for name in names],
+                canvas_width,
+                channels=3 if use_color else 1,
+                crop=CROP,
+                strict=strict,
+                progress=progress,
+            )
+        )
+    return Dataset(*map(Images, images))
+
+
+def _find(folder: Path, names: list[str]) -> Path:
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise FileNotFoundError(f"{folder} has no {' nor '.join(names)}. {HELP}")
+
+
+def _read_partition(path: Path) -> dict[str, int]:
+    """Reads which picture is of which partition: lines such as "000001.jpg 0"."""
+    partition = {}
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        name, _, part = line.strip().partition(" ")
+        if part.strip() not in ("0", "1", "2"):
+            raise ValueError(
+                f"{path}, line {number}: {line[:80]!r}; expected a file's name and 0, 1 "
+                f"or 2, such as '000001.jpg 0'. {HELP}"
+            )
+        partition[name] = int(part)
+    return partition

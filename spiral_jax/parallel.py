@@ -1,0 +1,196 @@
+"""Which devices compute what: the only file that knows that there are several.
+
+The learners are data parallel: every device holds the parameters and works on its part of
+the batch. There are two ways to say so, with the same results:
+
+  jit   Programs are written for the whole batch. Arrays know how they lie on the devices,
+        and XLA splits the work and inserts the communication.
+  pmap  Programs are written for one device's part of the batch, and say themselves where
+        they average over the devices (`Parallel.mean`).
+
+An array's place is an integer: the axis of the batch, along which it is split over the
+devices; `SAME` for what all devices hold; or `ONCE` for results that all devices have and
+that only the host wants. Places of a tree are a prefix of it, as in
+`jax.vmap`'s `in_axes`.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import chex
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+MODES = ("jit", "pmap")
+SAME = -1
+ONCE = -2
+_AXIS = "devices"
+
+
+class Parallel:
+    """A group of devices that compute one program together.
+
+    Attributes:
+      mode: "jit" or "pmap".
+    """
+
+    def __init__(self, devices: Sequence[jax.Device] | None = None, mode: str = "jit"):
+        """Takes devices (None: the first one that JAX has) and the mode."""
+        self._devices = devices
+        self.mode = mode
+
+    @functools.cached_property
+    def devices(self) -> tuple[jax.Device, ...]:
+        """The group; JAX starts when it is first asked for."""
+        return tuple(self._devices or jax.local_devices()[:1])
+
+    @functools.cached_property
+    def _mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), (_AXIS,))
+
+    # Inside programs.
+
+    def mean(self, tree: Any) -> Any:
+        """Averages, over the devices, what each found for its part of a batch."""
+        return jax.lax.pmean(tree, _AXIS) if self.mode == "pmap" else tree
+
+    def split(self, tree: Any, axis: int = 0) -> Any:
+        """Gives each device its part of what all have computed: random numbers, say."""
+        if len(self.devices) == 1:
+            return tree
+        if self.mode == "jit":
+            return jax.lax.with_sharding_constraint(tree, self._sharding(axis))
+
+        def part(x: jax.Array) -> jax.Array:
+            size = x.shape[axis] // len(self.devices)
+            start = jax.lax.axis_index(_AXIS) * size
+            return jax.lax.dynamic_slice_in_dim(x, start, size, axis)
+
+        return jax.tree.map(part, tree)
+
+    def own_key(self, key: chex.PRNGKey) -> chex.PRNGKey:
+        """Returns a key for what a program draws for its part of the batch."""
+        if self.mode == "jit":
+            return key
+        return jax.random.fold_in(key, jax.lax.axis_index(_AXIS))
+
+    def whole(self, size: int) -> int:
+        """Returns the length of the whole batch, of which a program sees `size`."""
+        return size * (len(self.devices) if self.mode == "pmap" else 1)
+
+    # Outside.
+
+    def compile(
+        self,
+        function: Callable,
+        in_places: tuple[Any, ...],
+        out_places: Any,
+        donate: tuple[int, ...] = (),
+    ) -> Callable:
+        """Compiles a program for the group.
+
+        Args:
+          function: takes and returns trees of arrays.
+          in_places, out_places: where its arguments and results lie.
+          donate: numbers of the arguments whose memory the results may take. They are
+            gone after a call.
+        """
+        if self.mode == "pmap":
+            return jax.pmap(
+                function,
+                axis_name=_AXIS,
+                devices=self.devices,
+                out_axes=jax.tree.map(lambda x: None if x == ONCE else 0, out_places),
+                donate_argnums=donate,
+            )
+        return jax.jit(
+            function,
+            in_shardings=jax.tree.map(self._sharding, in_places),
+            out_shardings=jax.tree.map(self._sharding, out_places),
+            donate_argnums=donate,
+        )
+
+    def place(self, tree: Any, places: Any) -> Any:
+        """Puts arrays where a compiled program expects them.
+
+        Args:
+          tree: arrays of the whole batch, numpy's or JAX's. Of several processes each
+            passes its part of what is split.
+          places: theirs.
+        """
+        return jax.tree.map(self._place, jax.tree.broadcast(places, tree), tree)
+
+    def fetch(self, tree: Any, places: Any = SAME) -> Any:
+        """Returns copies in the memory of the host, the inverse of `place`.
+
+        Args:
+          tree: results of compiled programs.
+          places: where they lie.
+        """
+        return jax.tree.map(self._fetch, jax.tree.broadcast(places, tree), tree)
+
+    def save(self, tree: Any, places: Any) -> Any:
+        """Returns what a checkpoint should hold: the same for any group of devices.
+
+        Copies on the host; but of several processes, where no host has everything, the
+        arrays as they lie.
+        """
+        return self.fetch(tree, places) if jax.process_count() == 1 else tree
+
+    def _sharding(self, place: int) -> NamedSharding:
+        axes = () if place in (SAME, ONCE) else (*[None] * place, _AXIS)
+        return NamedSharding(self._mesh, PartitionSpec(*axes))
+
+    def _place(self, place: int, x: Any) -> jax.Array:
+        if self.mode == "jit":
+            # On CPUs the array may share numpy's memory: whoever changes that memory
+            # later has to pass a copy.
+            if jax.process_count() == 1:
+                return jax.device_put(x, self._sharding(place))
+            return jax.make_array_from_process_local_data(self._sharding(place), x)
+        x, n = np.asarray(x), len(self.devices)
+        if place == SAME:
+            x = np.broadcast_to(x, (n, *x.shape))
+        else:
+            shape = (*x.shape[:place], n, x.shape[place] // n, *x.shape[place + 1 :])
+            x = np.moveaxis(x.reshape(shape), place, 0)
+        return jax.device_put(x, self._sharding(0))
+
+    def _fetch(self, place: int, x: jax.Array) -> np.ndarray:
+        if place == SAME:
+            # All devices have it: asking for the whole would gather it.
+            first = np.array(x.addressable_shards[0].data)
+            return first[0] if self.mode == "pmap" else first
+        if self.mode == "jit":
+            return np.array(x)
+        parts = np.moveaxis(np.array(x), 0, place)
+        shape = (*parts.shape[:place], -1, *parts.shape[place + 2 :])
+        return parts.reshape(shape)
+
+
+def choose_devices(num_devices: int, mode: str, batch_size: int) -> Parallel:
+    """Makes the group that a run asks for.
+
+    Args:
+      num_devices: how many, the first ones of all processes; 0: all.
+      mode: "jit" or "pmap".
+      batch_size: must be a multiple of their number.
+
+    Raises:
+      ValueError: there are not so many, or the batch cannot be split among them.
+    """
+    found = jax.devices()
+    if num_devices > len(found):
+        raise ValueError(
+            f"devices={num_devices}: JAX sees {len(found)} ({found[0].platform}); set "
+            "devices=0 for all of them."
+        )
+    devices = found[: num_devices or len(found)]
+    if batch_size % len(devices):
+        raise ValueError(
+            f"batch_size={batch_size} cannot be split among {len(devices)} devices; "
+            "expected a multiple of that."
+        )
+    return Parallel(devices, mode)

@@ -1,0 +1,109 @@
+"""Several devices learn what one learns. Needs devices of its own: see the Makefile."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from spiral_jax.actor import rollout
+from spiral_jax.parallel import choose_devices
+from spiral_jax.queues import Item, ParameterStore
+from spiral_jax.system import load_dataset, make_learner, make_system
+
+pytestmark = pytest.mark.skipif(
+    jax.device_count() < 8,
+    reason="needs 8 devices: XLA_FLAGS=--xla_force_host_platform_device_count=8 "
+    "pytest tests/devices",
+)
+
+
+def learner_on(config, num_devices, mode):
+    system = make_system(config)
+    parallel = choose_devices(num_devices, mode, config.batch_size)
+    images = load_dataset(config).train.images
+    return system, make_learner(system, images, ParameterStore(), parallel)
+
+
+def learnt(config, num_devices, mode):
+    """The state and the metrics after one iteration on the same episodes."""
+    system, learner = learner_on(config, num_devices, mode)
+    targets = None
+    if config.conditional:
+        shape = (config.batch_size, config.canvas_width, config.canvas_width, 1)
+        targets = np.random.default_rng(0).random(shape, np.float32)
+    trajectory = rollout(
+        system.environment(config.batch_size),
+        system.agent,
+        system.initial_policy(),
+        jax.random.key(0),
+        targets,
+    )
+    item = Item(trajectory, 0, 0, 1)
+    learner.compile(item)
+    metrics = jax.block_until_ready(learner.step(item))
+    return learner.state(), jax.device_get(metrics)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_eight_devices_learn_what_one_learns(tiny_config, conditional):
+    # The offset's weight is high, so that a mean taken per device would show.
+    config = dataclasses.replace(
+        tiny_config, batch_size=16, offset_cost=1.0, conditional=conditional
+    )
+    state, metrics = learnt(config, 1, "jit")
+    for mode in ("jit", "pmap"):
+        found, found_metrics = learnt(config, 8, mode)
+        assert metrics.keys() == found_metrics.keys()
+        for name, value in metrics.items():
+            np.testing.assert_allclose(
+                found_metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name
+            )
+        for learner in ("policy", "critic"):
+            # Gradients (Adam's first moment is a multiple) to rounding, which is
+            # relative to the largest of each array.
+            jax.tree.map(
+                lambda x, y: np.testing.assert_allclose(
+                    x, y, rtol=1e-5, atol=1e-5 * np.abs(y).max()
+                ),
+                found[learner].opt_state[0].mu,
+                state[learner].opt_state[0].mu,
+            )
+            # Adam's first step is hardly more than the gradient's sign, so where that is
+            # nearly zero rounding becomes a share of the learning rate.
+            jax.tree.map(
+                lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-4),
+                found[learner].params,
+                state[learner].params,
+            )
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_fused_training_runs_on_eight_devices(tiny_config, mode):
+    config = dataclasses.replace(tiny_config, batch_size=16, actors="device", fuse=3)
+    _, learner = learner_on(config, 8, mode)
+    learner.compile(0)
+    metrics = jax.block_until_ready(learner.step(0))
+    assert metrics["policy/loss"].shape == (3,)
+    assert np.isfinite(jax.device_get(metrics["policy/loss"])).all()
+    pictures = learner.state()["replay"].pictures
+    # Every device plays episodes of its own.
+    assert len({picture.tobytes() for picture in pictures[0]}) > 8
+
+
+def test_fused_training_on_eight_devices_is_that_on_one(tiny_config):
+    config = dataclasses.replace(tiny_config, batch_size=16, actors="device", fuse=2)
+    states = []
+    for num_devices in (1, 8):
+        _, learner = learner_on(config, num_devices, "jit")
+        learner.compile(0)
+        jax.block_until_ready(learner.step(0))
+        states.append(learner.state())
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5), *states)
+
+
+def test_impossible_groups_are_refused():
+    with pytest.raises(ValueError, match="devices=9: JAX sees 8"):
+        choose_devices(9, "jit", 18)
+    with pytest.raises(ValueError, match="batch_size=12 cannot be split among 8"):
+        choose_devices(0, "jit", 12)

@@ -1,0 +1,169 @@
+import dataclasses
+import json
+import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import reconstruct
+from experiments.drawings import sheet_of_pairs
+from spiral_jax.config import preset
+from spiral_jax.data import to_uint8
+from spiral_jax.environments import language_of, rerender
+from spiral_jax.programs import programs_from_json
+from spiral_jax.reconstruction import ReconstructionEvaluator
+from spiral_jax.system import load_dataset, make_system
+from spiral_jax.trained import TrainedAgent, load_agent
+from tests.conftest import needs_gl
+from tests.test_experiments import run
+
+MNIST = dataclasses.replace(preset("mnist_conditional"), canvas_width=16)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
+    return str(path)
+
+
+def read(*paths, config=MNIST, channels=1, invert=False):
+    return reconstruct.read_images(paths, config, channels, invert)
+
+
+def num_objects(program) -> int:
+    """How many objects a program builds: each addition, and a change of nothing."""
+    count = 0
+    for operation in program.actions["operation"]:
+        count += operation == 0 or (operation == 1 and count == 0)
+    return count
+
+
+def test_targets_stand_on_the_left_of_their_drawings():
+    """Three targets of 2 px, of 0.0, 0.1, 0.2; drawings of 4 px, of 0.5, 0.6, 0.7."""
+    targets = np.full([3, 2, 2, 1], 0.1, np.float32) * np.arange(3).reshape(3, 1, 1, 1)
+    targets[0, 0, 1] = 1.0
+    drawings = np.full([3, 4, 4, 1], 0.5, np.float32)
+    drawings += 0.1 * np.arange(3).reshape(3, 1, 1, 1)
+    page = sheet_of_pairs(targets, drawings)
+    assert page.shape == (2 * 6 + 2, 4 * 6 + 2, 3)
+    shown = [[page[y + 3, x + 3, 0] for x in range(2, 24, 6)] for y in (2, 8)]
+    expected = to_uint8(np.array([[0.0, 0.5, 0.1, 0.6], [0.2, 0.7, 0, 0]]))
+    np.testing.assert_array_equal(shown[0], expected[0])
+    np.testing.assert_array_equal(shown[1][:2], expected[1, :2])
+    assert page[2:6, 2:6, 0].tolist() == [[0, 0, 255, 255]] * 2 + [[0, 0, 0, 0]] * 2
+
+
+def test_ones_own_pictures_by_hand(tmp_path):
+    """A grey, a wide coloured and an inverted picture, in folders and by name."""
+    grey = np.full([32, 32], 200)
+    grey[:, :16] = 100
+    one = save(tmp_path / "one.png", grey)
+    wide = np.zeros([16, 32, 3])
+    wide[:, 8:24] = (255, 0, 0)  # the square in the middle is red
+    save(tmp_path / "folder" / "deep" / "wide.png", wide)
+    (tmp_path / "folder" / "notes.txt").write_text("no picture")
+    names, images = read(one, str(tmp_path / "folder"))
+    assert names == [one, str(tmp_path / "folder" / "deep" / "wide.png")]
+    assert images.shape == (2, 16, 16, 1)
+    assert images.dtype == np.uint8
+    assert (images[0, :, :7] == 100).all()
+    assert (images[0, :, 9:] == 200).all()
+    assert (images[1] == 76).all()  # red's share of luma, 0.299
+    _, inverted = read(one, invert=True)
+    np.testing.assert_array_equal(inverted[0], 255 - images[0])
+    _, colour = read(str(tmp_path / "folder"), channels=3)
+    np.testing.assert_array_equal(colour[0], np.broadcast_to([255, 0, 0], (16, 16, 3)))
+
+
+def test_unreadable_pictures_are_named_with_the_reason(tmp_path):
+    whole = save(tmp_path / "whole.png", np.zeros([16, 16]))
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:40])
+    (tmp_path / "empty").mkdir()
+    tiny = save(tmp_path / "tiny.png", np.zeros([2, 2]))
+    bad = [str(tmp_path / name) for name in ("text.png", "cut.png", "no.png", "empty")]
+    with pytest.raises(ValueError, match="5 of your pictures cannot be read") as caught:
+        read(whole, *bad, tiny)
+    words = str(caught.value)
+    assert "text.png (not a picture)" in words
+    assert "cut.png (" in words
+    assert "no.png (No such file or directory)" in words
+    assert "empty (a folder without pictures)" in words
+    assert "tiny.png (2x2 px; expected at least" in words
+    assert "whole.png" not in words
+    scenes = dataclasses.replace(preset("scenes_small"), canvas_width=16)
+    with pytest.raises(ValueError, match="only drawings have ink"):
+        read(whole, config=scenes, channels=3, invert=True)
+
+
+@needs_gl
+def test_held_out_scenes(scenes_run, tmp_path):
+    flags = [f"--run_dir={scenes_run}", f"--out={tmp_path}", "--num=500"]
+    result = run("reconstruct", *flags)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    # The evaluator's figure, since these are its targets and its random keys.
+    agent = load_agent(scenes_run)
+    system = agent.system
+    data = load_dataset(system.config)
+    evaluator = ReconstructionEvaluator(system, data, scenes_run)
+    distance, pairs = evaluator.distance(agent.params)
+    assert metrics["l2"] == pytest.approx(distance, rel=1e-5)
+    assert f"mean l2 {metrics['l2']:.4g}" in result.stdout
+    # The programs draw what was measured.
+    text = (tmp_path / "programs.json").read_text()
+    _, programs = programs_from_json(text, language_of)
+    assert len(programs) == 500
+    for i in (0, 7):
+        picture = rerender(programs[i])[-1]
+        np.testing.assert_array_equal(picture, pairs[2 * i + 1])
+        reached = np.linalg.norm(picture - pairs[2 * i])
+        assert metrics["targets"][i]["l2"] == pytest.approx(reached, rel=1e-5)
+        world = ElementTree.parse(tmp_path / "mjcf" / f"{i}.xml")
+        assert len(world.findall(".//body")) == num_objects(programs[i])
+    counts = [num_objects(program) for program in programs]
+    right = np.mean(np.array(counts) == data.test.counts[:500])
+    assert metrics["parse"]["count"] == pytest.approx(right)
+
+
+@needs_gl
+def test_ones_own_pictures_from_the_command_line(scenes_run, tmp_path):
+    picture = save(tmp_path / "red.png", np.full([40, 40, 3], (255, 0, 0)))
+    out = tmp_path / "out"
+    flags = [f"--run_dir={scenes_run}", f"--out={out}", "--width=64", picture]
+    result = run("reconstruct", *flags, f"--images={picture}")
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert [target["name"] for target in metrics["targets"]] == [picture] * 2
+    assert "parse" not in metrics
+    with Image.open(out / "reconstructions.png") as image:
+        # Two pairs of 64 px, below each other, each px twice as wide.
+        assert image.size == (2 * (2 * 66 + 2), 2 * (2 * 66 + 2))
+        assert image.getpixel((20, 20)) == (255, 0, 0)
+
+
+@needs_gl
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--num=1001"], "num=1001: expected at most 1000"),
+        (["--invert"], "invert=True is for your own pictures"),
+    ],
+)
+def test_what_cannot_be_is_refused(flags, words, scenes_run):
+    result = run("reconstruct", f"--run_dir={scenes_run}", *flags)
+    assert result.returncode != 0
+    assert f"reconstruct: {words}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_agents_that_see_no_target_are_refused(tiny_config, tmp_path, monkeypatch):
+    agent = TrainedAgent(make_system(tiny_config), None, 0)
+    monkeypatch.setattr(reconstruct, "load_agent", lambda run_dir: agent)
+    flagged = {"_RUN_DIR": tmp_path, "_OUT": None}
+    for name, value in flagged.items():
+        monkeypatch.setattr(reconstruct, name, SimpleNamespace(value=value))
+    with pytest.raises(ValueError, match="is of an unconditional agent"):
+        reconstruct.reconstruct([])

@@ -1,0 +1,158 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.curves import read_curve
+from experiments.studies import conditional_rewards, scenes_rewards
+from experiments.studies.study import Options, Study, load_variants, measure
+from spiral_jax.data import to_float
+from spiral_jax.reconstruction import ReconstructionEvaluator
+from tests.conftest import needs_gl
+from tests.test_experiments import run
+
+
+def test_curves_are_read_by_hand(tmp_path):
+    records = [
+        {"updates": 5, "frames": 50, "minutes": 0.1, "policy/loss": 1.0},
+        {"updates": 7, "frames": 70, "minutes": 0.2, "l2": 3.0},
+        {"updates": 9, "frames": 90, "minutes": 0.3, "l2": 2.0},
+        {"updates": 9, "frames": 90, "minutes": 0.9, "l2": 2.0},  # started again
+    ]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "metrics.jsonl").write_text(text + '{"updates": 12, "l2": 1')
+    assert read_curve(tmp_path, "l2", untrained=4.0) == {
+        "updates": [0, 7, 9],
+        "frames": [0, 70, 90],
+        "minutes": [0.0, 0.2, 0.3],
+        "values": [4.0, 3.0, 2.0],
+    }
+
+
+@pytest.mark.parametrize("study", [conditional_rewards.STUDY, scenes_rewards.STUDY])
+def test_variants_differ_in_what_the_study_names_and_in_nothing_else(study):
+    configs = [study.config(label, {"max_minutes": 3.0}) for label in study.variants]
+    assert len(set(configs)) == len(configs)
+    assert all(config.max_minutes == 3.0 for config in configs)
+    named = {name for own in study.variants.values() for name in own}
+    for config in configs:
+        differing = {k for k, v in vars(config).items() if v != getattr(configs[0], k)}
+        assert differing <= named
+    with pytest.raises(ValueError, match="reward_source='l2': that is what the variants"):
+        study.config("critic", {"reward_source": "l2"})
+
+
+@pytest.fixture(scope="module")
+def scenes_result(scenes_run, tmp_path_factory):
+    """The study of scenes; one run stands for both, which saves compiling another."""
+    runs = tmp_path_factory.mktemp("runs")
+    study, options = scenes_rewards.STUDY, Options(runs, runs, None, False, True, {})
+    shutil.copytree(scenes_run, runs / "l2")
+    (agent,) = load_variants(study, runs).values()
+    shutil.copytree(scenes_run, runs / "critic")
+    agents = {"critic": agent, "l2": agent}
+    result = {
+        "study": study.name,
+        "variants": {k: measure(agent, runs / k) for k, agent in agents.items()},
+    }
+    scenes_rewards.extend(result, agents, options)
+    return runs, agents, json.loads(json.dumps(result))
+
+
+@needs_gl
+def test_scenes_are_measured_as_the_run_measures_them(scenes_result):
+    runs, agents, result = scenes_result
+    assert list(result["variants"]) == ["critic", "l2"]
+    variant, agent = result["variants"]["l2"], agents["l2"]
+    assert variant["curve"]["updates"] == [0, 2]
+    assert variant["curve"]["values"] == [variant["untrained"], 1.5]
+    assert variant["now"] != variant["untrained"]
+    evaluator = ReconstructionEvaluator(agent.system, agent.data, runs)
+    distance, pairs = evaluator.distance(agent.params)
+    assert variant["now"] == pytest.approx(distance, rel=1e-6)
+    # The search and the agents are compared on the same pictures, the first three.
+    targets, drawings = pairs[::2], pairs[1::2]
+    first = np.mean([np.linalg.norm(d - t) for d, t in zip(drawings[:3], targets)])
+    assert variant["first"]["now"] == pytest.approx(first, rel=1e-5)
+    assert result["metropolis_hastings"]["settings"]["num_images"] == 3
+    environment = agent.system.environment(batch_size=1)
+    blank = environment.reset().observation["canvas"]
+    environment.close()
+    share = np.mean([np.array_equal(drawing, blank[0]) for drawing in drawings])
+    assert 0 < share < 1
+    assert variant["blank_share"] == pytest.approx(share)
+    np.testing.assert_array_equal(targets, to_float(agent.data.test.images[:500]))
+
+
+@needs_gl
+def test_the_figure_shows_what_the_json_says(scenes_result):
+    _, _, result = scenes_result
+    figure = scenes_rewards.draw(result)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    curve = result["variants"]["critic"]["curve"]
+    shown = lines["critic reward"].get_xydata()
+    np.testing.assert_allclose(shown[:, 0] * 1e6, curve["frames"])
+    np.testing.assert_allclose(shown[:, 1], curve["values"])
+    assert set(lines["blank canvas"].get_ydata()) == {result["variants"]["l2"]["blank"]}
+    assert {"l2 reward", "untrained"} <= set(lines)
+    lines = {line.get_label(): line for line in figure.axes[1].lines}
+    search = result["metropolis_hastings"]["curve"]
+    shown = lines["search, best so far"].get_xydata()
+    np.testing.assert_allclose(
+        shown, np.transpose([search["renderer_calls"], search["best"]])
+    )
+    first = result["variants"]["l2"]["first"]["now"]
+    np.testing.assert_allclose(lines["l2 reward"].get_xydata(), [[3, first]])
+    assert figure.axes[1].get_xscale() == "log"
+
+
+@needs_gl
+def test_a_search_of_other_scenes_is_refused(scenes_result):
+    runs, agents, result = scenes_result
+    path = runs / "metropolis_hastings.json"
+    search = json.loads(path.read_text())
+    search["settings"]["shadows"] = True
+    path.write_text(json.dumps(search))
+    options = Options(runs, runs, None, False, True, {})
+    with pytest.raises(ValueError, match="delete it to have it made again"):
+        scenes_rewards.extend(result, agents, options)
+
+
+@needs_gl
+def test_what_is_not_trained_yet_is_left_out(scenes_run, tmp_path, capsys):
+    study = Study("some", "scenes_small", {"first": {}, "second": {}})
+    with pytest.raises(FileNotFoundError, match="to be called first, second"):
+        load_variants(study, tmp_path)
+    shutil.copytree(scenes_run, tmp_path / "second")
+    capsys.readouterr()
+    assert list(load_variants(study, tmp_path)) == ["second"]
+    assert "some: without 'first'" in capsys.readouterr().out
+
+
+def test_studies_refuse_with_a_reason(tmp_path):
+    result = run("studies.conditional_rewards", "--notrain", f"--runs={tmp_path}")
+    assert result.returncode != 0
+    assert "has no run of conditional_rewards yet" in result.stderr
+    assert "Traceback" not in result.stderr
+    text = run("studies.conditional_rewards", "--help").stdout
+    for flag in ("--only", "--[no]train", "--runs", "--max_minutes", "critic_blind"):
+        assert flag in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", [conditional_rewards.STUDY, scenes_rewards.STUDY])
+def test_studies_run_from_end_to_end(study, tmp_path):
+    flags = ["--tiny", f"--runs={tmp_path / 'runs'}"]
+    labels = list(study.variants)
+    result = run(f"studies.{study.name}", *flags, f"--only={labels[-1]}")
+    assert result.returncode == 0, result.stderr
+    assert [p.name for p in Path(tmp_path / "runs").iterdir()] == [labels[-1]]
+    result = run(f"studies.{study.name}", *flags, f"--out={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    written = json.loads((tmp_path / "out" / f"{study.name}.json").read_text())
+    assert list(written["variants"]) == labels
+    with Image.open(tmp_path / "out" / f"{study.name}.png") as image:
+        assert image.size[0] > image.size[1]

@@ -19,6 +19,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
     package_data={
+        "spiral_jax": ["agents/*/*"],
         "spiral_jax.data": ["mnist_subset/*"],
         "spiral_jax.renderers.mypaint": ["brushes/*"],
     },
@@ -41,6 +42,6 @@ setup(
     extras_require={
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
-        "test": ["pytest", "ruff"],
+        "test": ["pytest", "resvg_py", "ruff"],
     },
 )

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from spiral_jax.config import Config
-from spiral_jax.environments import export_mjcf, rerender
+from spiral_jax.environments import export_mjcf
 from spiral_jax.pictures import programs_to_svg, sheet
 from spiral_jax.programs import Program
 
 
 def redraw(programs: list[Program], width: int | None, brush: str | None) -> np.ndarray:
-    """Draws programs again, `[N, W, W, C]`; see `rerender`."""
-    return np.stack([rerender(program, width, brush)[-1] for program in programs])
+    """Draws programs again, `[N, W, W, C]`; see `Program.render`."""
+    return np.stack([program.render(width, brush) for program in programs])
 
 
 def sheet_of_pairs(targets: np.ndarray, drawings: np.ndarray) -> np.ndarray:
@@ -43,10 +43,16 @@ def export(folder: Path, config: Config, programs: list[Program]) -> str:
     Returns:
       What it is called there.
     """
-    if config.dataset != "scenes":
-        (folder / "drawings.svg").write_text(programs_to_svg(programs))
-        return "drawings.svg"
-    (folder / "mjcf").mkdir(exist_ok=True)
-    for number, program in enumerate(programs):
-        (folder / "mjcf" / f"{number}.xml").write_text(export_mjcf(program))
-    return "mjcf/"
+    if config.dataset == "scenes":
+        _write_each(folder / "mjcf", "xml", [export_mjcf(p) for p in programs])
+        return "mjcf/"
+    (folder / "drawings.svg").write_text(programs_to_svg(programs))
+    _write_each(folder / "svg", "svg", [program.to_svg() for program in programs])
+    return "drawings.svg, svg/"
+
+
+def _write_each(folder: Path, suffix: str, documents: list[str]) -> None:
+    """Writes documents as 0.suffix, 1.suffix, ... into a folder."""
+    folder.mkdir(exist_ok=True)
+    for number, document in enumerate(documents):
+        (folder / f"{number}.{suffix}").write_text(document)

@@ -15,7 +15,8 @@ from absl import app, flags, logging
 from experiments.curves import make_figure, plot_curve, read_curve, save_figure
 from spiral_jax.evaluation import NUM_SAMPLES
 from spiral_jax.reconstruction import NUM_TARGETS, make_evaluator
-from spiral_jax.system import load_agent, load_dataset
+from spiral_jax.system import load_dataset
+from spiral_jax.trained import load_agent
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _CURVE = flags.DEFINE_string("curve", None, "PNG file to draw the run's curve into.")
@@ -56,19 +57,22 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     run_dir = Path(_RUN_DIR.value)
     try:
-        system, params, num_updates = load_agent(run_dir)
+        agent = load_agent(run_dir)
+        system = agent.system
         evaluator = make_evaluator(system, load_dataset(system.config), run_dir)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"evaluate: {error}") from error
-    now, _ = evaluator.distance(params)
+    now, _ = evaluator.distance(agent.params)
     table = evaluator.table(now)
     if system.config.conditional:
         floor = ("blank canvas", table.blank)
-        print(f"{run_dir} after {num_updates} updates; {NUM_TARGETS} targets\n{table}")
+        print(
+            f"{run_dir} after {agent.num_updates} updates; {NUM_TARGETS} targets\n{table}"
+        )
     else:
         floor = ("real pictures", table.real)
         print(
-            f"{run_dir} after {num_updates} updates; {NUM_SAMPLES} drawings each; "
+            f"{run_dir} after {agent.num_updates} updates; {NUM_SAMPLES} drawings each; "
             f"features of {evaluator.classifier}\n{table}"
         )
     if _CURVE.value:

@@ -5,10 +5,11 @@ r"""Rebuilds pictures with a trained conditional agent: held-out ones, or your o
   python -m experiments.reconstruct --run_dir=runs/mnist_conditional --width=512
 
 Writes into RUN_DIR/reconstructions (or --out): reconstructions.png, each target with its
-reconstruction on the right; programs.json, the commands; drawings.svg, the strokes as
-vector paths, or mjcf/, the worlds of scenes for MuJoCo's viewer; and metrics.json, l2 of
-each and the mean, as the agent's own canvas shows it. Of held-out scenes it also says how
-far what is built agrees with what there is (docs/scenes.md).
+reconstruction on the right; programs.json, the commands; drawings.svg and svg/, the
+strokes as vector paths, together and one by one, or mjcf/, the worlds of scenes for
+MuJoCo's viewer; and metrics.json, l2 of each and the mean, as the agent's own canvas
+shows it. Of held-out scenes it also says how far what is built agrees with what there is
+(docs/scenes.md).
 
 Of your own pictures the square in the middle is taken, resized to the agent's canvas.
 Agents of paintings that learnt on white paper expect dark ink on light: --invert turns
@@ -32,7 +33,8 @@ from spiral_jax.parsing import compare_programs
 from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
-from spiral_jax.system import load_agent, load_dataset, programs_of, sample_drawings
+from spiral_jax.system import load_dataset, programs_of, sample_drawings
+from spiral_jax.trained import load_agent
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/scenes_small", "Folder of the run.")
 _OUT = flags.DEFINE_string(
@@ -110,8 +112,8 @@ def read_images(
 
 def reconstruct(paths: Sequence[str]) -> str:
     """Does what the flags ask for, and returns what to tell the user."""
-    system, params, num_updates = load_agent(_RUN_DIR.value)
-    config = system.config
+    agent = load_agent(Path(_RUN_DIR.value))
+    system, config = agent.system, agent.system.config
     if not config.conditional:
         raise ValueError(
             f"run_dir={_RUN_DIR.value!r} is of an unconditional agent, which cannot be "
@@ -136,10 +138,10 @@ def reconstruct(paths: Sequence[str]) -> str:
     targets = to_float(images)
     # The evaluator's random keys: as many targets as it takes give its figure.
     seed = system.seed("evaluation")
-    drawings = sample_drawings(system, params, len(targets), seed, targets)
+    drawings = sample_drawings(system, agent.params, len(targets), seed, targets)
     programs, finished = programs_of(system, drawings), drawings.canvases[-1]
     distances = -np.asarray(negative_distance(finished, targets))
-    metrics = {"updates": num_updates, "l2": float(distances.mean())}
+    metrics = {"updates": agent.num_updates, "l2": float(distances.mean())}
     said = f"mean l2 {metrics['l2']:.4g}"
     if not paths and config.dataset == "scenes":
         scenes = SceneImages(*(field[: len(images)] for field in test))
@@ -159,7 +161,7 @@ def reconstruct(paths: Sequence[str]) -> str:
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     last = export(out, config, programs)
     return (
-        f"{len(programs)} targets, {num_updates} updates: {said}\n"
+        f"{len(programs)} targets, {agent.num_updates} updates: {said}\n"
         f"{out}/reconstructions.png, programs.json, metrics.json, {last}"
     )
 

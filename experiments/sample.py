@@ -3,9 +3,10 @@ r"""Draws with a trained agent.
   python -m experiments.sample --run_dir=runs/mnist_small
 
 Writes into the run folder (or --out): samples.png, a sheet of finished drawings;
-drawing.gif, the strokes one by one; programs.json, the commands; drawings.svg, the
-strokes as vector paths, or mjcf/, the worlds of scenes for MuJoCo's viewer. Conditional
-agents draw the first held-out pictures, which the sheet shows before each drawing.
+drawing.gif, the strokes one by one; programs.json, the commands; drawings.svg and svg/,
+the strokes as vector paths, together and one by one, or mjcf/, the worlds of scenes for
+MuJoCo's viewer. Conditional agents draw the first held-out pictures, which the sheet
+shows before each drawing.
 --width and --brush draw the sheet's programs again, crisper or with another brush:
 
   python -m experiments.sample --run_dir=runs/mnist_pen --width=512 --num=16 --scale=1
@@ -19,7 +20,8 @@ from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.data import to_float
 from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
-from spiral_jax.system import load_agent, load_dataset, programs_of, sample_drawings
+from spiral_jax.system import load_dataset, programs_of, sample_drawings
+from spiral_jax.trained import load_agent
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _OUT = flags.DEFINE_string("out", None, "Where to write; the run folder if not given.")
@@ -44,15 +46,15 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     try:
-        system, params, num_updates = load_agent(_RUN_DIR.value)
+        agent = load_agent(Path(_RUN_DIR.value))
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"sample: {error}") from error
     out = Path(_OUT.value or _RUN_DIR.value)
     out.mkdir(parents=True, exist_ok=True)
-    targets = None
+    system, targets = agent.system, None
     if system.config.conditional:
         targets = to_float(load_dataset(system.config).test.images[: _NUM.value])
-    drawings = sample_drawings(system, params, _NUM.value, _SEED.value, targets)
+    drawings = sample_drawings(system, agent.params, _NUM.value, _SEED.value, targets)
     programs = programs_of(system, drawings)
     finished = drawings.canvases[-1]
     if _WIDTH.value or _BRUSH.value:
@@ -72,7 +74,7 @@ def main(argv: list[str]) -> None:
     (out / "programs.json").write_text(programs_to_json(system.language, programs))
     last = export(out, system.config, programs[: _NUM_ANIMATED.value])
     print(
-        f"{len(programs)} drawings of the agent after {num_updates} updates: "
+        f"{len(programs)} drawings of the agent after {agent.num_updates} updates: "
         f"{out}/samples.png, drawing.gif, programs.json, {last}"
     )
 

@@ -5,6 +5,8 @@
 
 import dataclasses
 import difflib
+import json
+from pathlib import Path
 from typing import Any
 
 from spiral_jax.environments.on_device import DevicePainting
@@ -172,8 +174,8 @@ class Config:
 
     stuck_seconds: float = _setting(
         45.0,
-        "Of several processes: end the run if one is silent, or if none gets on, for that "
-        "long.",
+        "Of several processes: end the run if one is silent, or if none gets on, for "
+        "that long.",
     )
 
     # What is kept.
@@ -208,8 +210,8 @@ class Config:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
         if self.stuck_seconds < 10:
             raise ValueError(
-                f"stuck_seconds={self.stuck_seconds}: expected at least 10; processes are "
-                "heard of every second, if their machines are not overloaded."
+                f"stuck_seconds={self.stuck_seconds}: expected at least 10; processes "
+                "are heard of every second, if their machines are not overloaded."
             )
         for name in ("policy_learning_rate", "critic_learning_rate"):
             if not 0 < getattr(self, name) < 1:
@@ -285,6 +287,22 @@ class Config:
         return cls(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         )
+
+    def save(self, path: Path) -> None:
+        """Writes the settings as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Config":
+        """Reads what `save` wrote.
+
+        Raises:
+          ValueError: the file is no such JSON, or of another version.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def environment(self) -> dict[str, Any]:
         """Returns the settings for `make_environment` that this run fixes."""
@@ -391,3 +409,21 @@ def preset(name: str) -> Config:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"preset={name!r}: expected one of {tuple(PRESETS)}.{hint}")
     return PRESETS[name]
+
+
+def launch_command(config: Config) -> str:
+    """Returns the command that trains with these settings, from the nearest preset."""
+    settings = dataclasses.asdict(config)
+    changes = {
+        name: {k: v for k, v in settings.items() if v != getattr(start, k)}
+        for name, start in PRESETS.items()
+    }
+    name = min(changes, key=lambda name: len(changes[name]))
+    given = [f"--preset={name}"]
+    for key, value in changes[name].items():
+        if isinstance(value, tuple):
+            value = ",".join(f"{x:g}" for x in value)
+        elif isinstance(value, float):
+            value = f"{value:g}"
+        given.append(f"--{key}={value}")
+    return " ".join(["python -m experiments.launch", *given])

@@ -24,6 +24,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from spiral_jax.checkpoint import load_params, save_params
 from spiral_jax.data import Dataset, EpochOrder, LabelledImages, to_float
 from spiral_jax.networks.layers import Downsample
 from spiral_jax.queues import Stopped
@@ -273,15 +274,9 @@ class Evaluator:
 
 def _cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
     """Loads the classifier from `path` (arrays only), or trains it and writes it."""
-    separator = "::"
     if path.exists():
-        with np.load(path, allow_pickle=False) as arrays:
-            params: dict = {}
-            for key in arrays.files:
-                if separator in key:
-                    module, name = key.split(separator)
-                    params.setdefault(module, {})[name] = arrays[key]
-            return Classifier(params, float(arrays["test_accuracy"]))
+        params, numbers = load_params(path)
+        return Classifier(params, **numbers)
     classifier = train_classifier(data, seed)
     if classifier.test_accuracy < LEAST_ACCURACY:
         raise RuntimeError(
@@ -289,12 +284,5 @@ def _cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
             f"digits; {LEAST_ACCURACY:.1%} is needed for its features to mean "
             "something. Train on more digits (--data_dir), or with another --seed."
         )
-    arrays = {
-        f"{module}{separator}{name}": np.asarray(value)
-        for module, parts in classifier.params.items()
-        for name, value in parts.items()
-    }
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, test_accuracy=classifier.test_accuracy, **arrays)
-    temporary.replace(path)
+    save_params(path, classifier.params, test_accuracy=classifier.test_accuracy)
     return classifier

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from spiral_jax.data import to_uint8
+from spiral_jax.environments import language_of
 from spiral_jax.environments.pens import Pens
 from spiral_jax.programs import Program
 from spiral_jax.types import Stroke
@@ -66,60 +67,76 @@ def _scaled(picture: np.ndarray, scale: int) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST)
 
 
-def program_to_svg(program: Program, canvas_width: int = 256) -> str:
-    """Writes a painting's strokes as vector paths.
+def program_to_svg(program: Program, width: int = 256) -> str:
+    """Writes a painting's strokes as vector paths, one for each stroke.
 
-    The path is exact; width and opacity stand for radius and pressure, which only a
-    renderer draws as the brush would; see `environments.rerender`.
+    The units of the document are px of the program's canvas, and the paths are the very
+    curves that the pen follows; moves of the lifted pen leave none. Brushes are only
+    approximated: the line is twice the radius wide, with hard edges and round ends, and
+    its opacity is the mean of the pressures at both ends. A stroke of length zero is a
+    dot. `Program.render` draws what the brush would.
 
     Args:
-      program: a program of a `Painting`.
-      canvas_width: width and height of the document.
+      program: of a `Painting`.
+      width: width and height at which viewers show the document, px.
+
+    Raises:
+      ValueError, TypeError: the program is no painting, or not valid.
     """
-    paths = "\n".join(_stroke_paths(program, canvas_width))
+    environment = program.settings.get("environment", "painting")
+    if environment != "painting":
+        raise ValueError(
+            f"environment={environment!r}: only paintings have strokes to write as SVG. "
+            "environments.export_mjcf writes the world of a scene."
+        )
+    canvas_width = program.settings["canvas_width"]
+    paths = "\n".join(_stroke_paths(program))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{canvas_width}" '
-        f'height="{canvas_width}" viewBox="0 0 {canvas_width} {canvas_width}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{width}" '
+        f'viewBox="0 0 {canvas_width} {canvas_width}">\n'
         f'<rect width="100%" height="100%" '
         f"fill={quoteattr(program.settings['background'])}/>\n{paths}\n</svg>\n"
     )
 
 
-def programs_to_svg(programs: Sequence[Program], canvas_width: int = 128) -> str:
-    """Lays several programs out in a square of SVG drawings."""
+def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
+    """Lays several programs out in a square of SVG drawings, `width` px wide each."""
     columns = int(np.ceil(np.sqrt(len(programs))))
     rows = -(-len(programs) // columns)
-    size = (columns * canvas_width, rows * canvas_width)
+    size = (columns * width, rows * width)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" '
         f'height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}">'
     ]
     for i, program in enumerate(programs):
-        x, y = i % columns * canvas_width, i // columns * canvas_width
+        x, y = i % columns * width, i // columns * width
         parts.append(
             f'<svg x="{x}" y="{y}"'
-            + program_to_svg(program, canvas_width).removeprefix("<svg").rstrip()
+            + program_to_svg(program, width).removeprefix("<svg").rstrip()
         )
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _stroke_paths(program: Program, canvas_width: int) -> list[str]:
-    pens = Pens({**program.settings, "canvas_width": canvas_width})
+def _stroke_paths(program: Program) -> list[str]:
+    language = language_of(program.settings)
+    actions = language.validate(program.actions, (len(program),))
+    pens = Pens(program.settings)
     state = pens.begin(batch_size=1)
     paths = []
     for t in range(len(program)):
-        actions = {k: np.asarray(v)[t : t + 1] for k, v in program.actions.items()}
-        strokes, state = pens.stroke(state, actions)
+        command = {name: values[t : t + 1] for name, values in actions.items()}
+        strokes, state = pens.stroke(state, command)
         stroke = Stroke(*(field[0] for field in strokes))
         if not stroke.paint:
             continue
         (y0, x0), (y1, x1), (y2, x2) = stroke.start, stroke.control, stroke.end
         color = np.broadcast_to(to_uint8(stroke.color), 3)
+        opacity = (stroke.pressure_start + stroke.pressure_end) / 2
         paths.append(
             f'<path d="M {x0:g} {y0:g} Q {x1:g} {y1:g} {x2:g} {y2:g}" '
             f'fill="none" stroke="rgb({color[0]},{color[1]},{color[2]})" '
             f'stroke-width="{2 * stroke.radius:g}" '
-            f'stroke-opacity="{stroke.pressure_end:.2g}" '
+            f'stroke-opacity="{opacity:.3g}" '
             f'stroke-linecap="round" stroke-linejoin="round"/>'
         )
     return paths

@@ -211,6 +211,55 @@ class Program:
     def __len__(self) -> int:
         return len(next(iter(self.actions.values())))
 
+    # What draws a program lies further down the data's way and must not be needed here:
+    # the shortcuts below are for users, and import it when they are called.
+
+    def render(self, width: int | None = None, brush: Any = None) -> np.ndarray:
+        """Draws the program; `environments.rerender` also returns every stage.
+
+        Args:
+          width: W in px; None takes the program's own.
+          brush: of a painting, as in `Painting`; None takes the program's own.
+
+        Returns:
+          The finished picture `[W, W, C]` float32 in 0..1.
+
+        Raises:
+          ValueError, TypeError: the program, the width or the brush is not valid.
+        """
+        from spiral_jax.environments import rerender
+
+        return rerender(self, width, brush)[-1]
+
+    def to_svg(self, width: int = 256) -> str:
+        """Writes a painting's strokes as vector paths, see `pictures.program_to_svg`."""
+        from spiral_jax.pictures import program_to_svg
+
+        return program_to_svg(self, width)
+
+    def to_json(self) -> str:
+        """Writes the program as `programs_to_json` does; `from_json` reads it."""
+        from spiral_jax.environments import language_of
+
+        return programs_to_json(language_of(self.settings), [self])
+
+    @classmethod
+    def from_json(cls, text: str) -> "Program":
+        """Reads a document of one program; `programs_from_json` takes any number.
+
+        Raises:
+          ValueError: the text is not such a document, or a command is not valid.
+        """
+        from spiral_jax.environments import language_of
+
+        _, programs = programs_from_json(text, language_of)
+        if len(programs) != 1:
+            raise ValueError(
+                f"The document has {len(programs)} programs; expected one. "
+                "programs_from_json reads them all."
+            )
+        return programs[0]
+
 
 def programs_to_json(language: CommandLanguage, programs: list[Program]) -> str:
     """Writes programs as JSON: settings once, then a list of commands each.

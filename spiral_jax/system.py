@@ -1,9 +1,6 @@
 """Assembles the parts of a run from its configuration."""
 
-import contextlib
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +16,6 @@ from spiral_jax.actor import (
     make_agent,
     rollout,
 )
-from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.data import (
     Dataset,
@@ -395,29 +391,3 @@ def programs_of(system: System, trajectory: Trajectory) -> list[Program]:
         Program({k: v[:, i] for k, v in trajectory.actions.items()}, settings)
         for i in range(len(trajectory.noise))
     ]
-
-
-def load_agent(run_dir: str | Path) -> tuple[System, Any, int]:
-    """Loads a trained agent.
-
-    Args:
-      run_dir: folder of a run.
-
-    Returns:
-      The system, the policy's averaged parameters, and the number of updates behind them.
-
-    Raises:
-      FileNotFoundError: the folder holds no run, or no checkpoint yet.
-      ValueError: its settings are not of this version.
-    """
-    path = Path(run_dir) / "config.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"run_dir={str(run_dir)!r} holds no run (no config.json); train one with "
-            "python -m experiments.launch."
-        )
-    config = Config.from_dict(json.loads(path.read_text()))
-    folder = Path(run_dir) / "checkpoints"
-    with contextlib.closing(Checkpointer(folder)) as checkpointer:
-        state = checkpointer.restore()["learner"]
-    return make_system(config), state["average"], int(state["num_updates"])

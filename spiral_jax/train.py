@@ -1,8 +1,6 @@
 """The training run: actors in threads, both learners in the calling thread."""
 
 import contextlib
-import dataclasses
-import json
 import signal
 import threading
 from pathlib import Path
@@ -92,9 +90,7 @@ class _Run:
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
         if peers.first:
-            (run_dir / "config.json").write_text(
-                json.dumps(dataclasses.asdict(config), indent=1) + "\n"
-            )
+            config.save(run_dir / "config.json")
             self._evaluator = make_evaluator(self._system, data, run_dir)
         self._metrics = Metrics(
             run_dir if peers.first else None,

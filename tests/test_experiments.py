@@ -5,14 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.environments.painting import language_of
-from spiral_jax.pictures import program_to_svg, save_gif, sheet
-from spiral_jax.programs import Program, programs_from_json
+from spiral_jax.programs import programs_from_json
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -88,6 +86,8 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     )
     assert [len(p) for p in programs] == [3] * 5
     assert (tmp_path / "drawings.svg").read_text().startswith("<svg")
+    one_by_one = [program.to_svg() for program in programs]
+    assert [(tmp_path / f"svg/{i}.svg").read_text() for i in range(5)] == one_by_one
     again = ["--num=4", "--width=100", "--scale=1", f"--out={tmp_path / 'again'}"]
     result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=classic/pen")
     assert result.returncode == 0, result.stderr
@@ -108,33 +108,3 @@ def test_sample_without_a_run_says_so(tmp_path):
     result = run("sample", f"--run_dir={tmp_path}")
     assert result.returncode != 0
     assert "holds no run" in result.stderr
-
-
-def test_pictures(tmp_path):
-    images = np.zeros([3, 4, 4, 1], np.float32)
-    page = sheet(images, columns=2, gap=1)
-    assert page.shape == (11, 11, 3)
-    assert (page[1:5, 6:10] == 0).all()
-    canvases = np.stack([np.full_like(images, 1 - t / 3) for t in range(4)])
-    save_gif(tmp_path / "a.gif", canvases)
-    assert frames_of(tmp_path / "a.gif") == 4
-    settings = {
-        "grid_width": 8,
-        "brush_sizes": [2.0, 4.0],
-        "use_color": False,
-        "use_pressure": False,
-        "background": "white",
-    }
-    actions = {"flag": [0, 1], "end": [9, 63], "control": [0, 7], "size": [0, 1]}
-    program = Program({k: np.array(v) for k, v in actions.items()}, settings)
-    svg = program_to_svg(program, canvas_width=64)
-    assert svg.count("<path") == 1
-    assert 'd="M 8 8 Q 56 0 56 56"' in svg
-    assert 'stroke="rgb(0,0,0)"' in svg
-    assert 'stroke-width="8"' in svg
-    quirk = Program(program.actions, {**settings, "compat": "deepmind", "brush": "x.myb"})
-    actions["end"] = [8, 63]  # a move to (1, 0)
-    quirk = dataclasses.replace(
-        quirk, actions={k: np.array(v) for k, v in actions.items()}
-    )
-    assert 'd="M 8 8 Q 56 0 56 56"' in program_to_svg(quirk, canvas_width=64)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spiral_jax import programs
+from spiral_jax.environments import rerender
 from spiral_jax.environments.painting import Painting, language_of
 
 
@@ -82,6 +83,21 @@ def test_json_round_trip_leaves_out_what_is_unused(rng):
     moves = [c for p in json.loads(text)["programs"] for c in p if c["flag"] == 0]
     assert moves
     assert all(set(c) == {"flag", "end"} for c in moves)
+
+
+def test_a_program_by_itself(rng):
+    environment = Painting(canvas_width=32, grid_width=8, use_color=False)
+    program = programs.Program(
+        environment.language.random([5], rng), environment.settings
+    )
+    again = programs.Program.from_json(program.to_json())
+    assert again.to_json() == program.to_json()
+    np.testing.assert_array_equal(again.render(), rerender(program)[-1])
+    large = program.render(width=100, brush="classic/pen")
+    np.testing.assert_array_equal(large, rerender(program, 100, "classic/pen")[-1])
+    two = programs.programs_to_json(environment.language, [program, again])
+    with pytest.raises(ValueError, match="2 programs; expected one"):
+        programs.Program.from_json(two)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from spiral_jax.data import to_uint8
 from spiral_jax.environments import language_of, rerender
 from spiral_jax.programs import programs_from_json
 from spiral_jax.reconstruction import ReconstructionEvaluator
-from spiral_jax.system import load_agent, load_dataset, make_system
+from spiral_jax.system import load_dataset, make_system
+from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
 from tests.test_experiments import run
 
@@ -104,10 +105,11 @@ def test_held_out_scenes(scenes_run, tmp_path):
     assert result.returncode == 0, result.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     # The evaluator's figure, since these are its targets and its random keys.
-    system, params, _ = load_agent(scenes_run)
+    agent = load_agent(scenes_run)
+    system = agent.system
     data = load_dataset(system.config)
     evaluator = ReconstructionEvaluator(system, data, scenes_run)
-    distance, pairs = evaluator.distance(params)
+    distance, pairs = evaluator.distance(agent.params)
     assert metrics["l2"] == pytest.approx(distance, rel=1e-5)
     assert f"mean l2 {metrics['l2']:.4g}" in result.stdout
     # The programs draw what was measured.
@@ -158,8 +160,8 @@ def test_what_cannot_be_is_refused(flags, words, scenes_run):
 
 
 def test_agents_that_see_no_target_are_refused(tiny_config, tmp_path, monkeypatch):
-    system = make_system(tiny_config)
-    monkeypatch.setattr(reconstruct, "load_agent", lambda run_dir: (system, None, 0))
+    agent = TrainedAgent(make_system(tiny_config), None, 0)
+    monkeypatch.setattr(reconstruct, "load_agent", lambda run_dir: agent)
     flagged = {"_RUN_DIR": tmp_path, "_OUT": None}
     for name, value in flagged.items():
         monkeypatch.setattr(reconstruct, name, SimpleNamespace(value=value))

@@ -20,14 +20,9 @@ from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.queues import ParameterStore
-from spiral_jax.system import (
-    load_agent,
-    make_actor,
-    make_system,
-    programs_of,
-    sample_drawings,
-)
+from spiral_jax.system import make_actor, make_system, sample_drawings
 from spiral_jax.train import train
+from spiral_jax.trained import load_agent
 from tests.conftest import assert_trees_equal
 
 
@@ -150,11 +145,11 @@ def test_threads_train(tiny_config, tmp_path, num_actors):
     records = [json.loads(line) for line in lines if "critic/gap" in line]
     assert records[-1]["frames"] == 20 * 4 * 3
     assert 0 <= records[-1]["actor/policy_lag"] < 10
-    system, params, num_updates = load_agent(tmp_path)
-    assert num_updates == 20
-    drawings = sample_drawings(system, params, 5, seed=1)
-    assert drawings.canvases.shape == (4, 5, 16, 16, 1)
-    assert len(programs_of(system, drawings)) == 5
+    agent = load_agent(tmp_path)
+    assert agent.num_updates == 20
+    programs, canvases = agent.sample(5, seed=1)
+    assert canvases.shape == (5, 16, 16, 1)
+    assert [len(program) for program in programs] == [3] * 5
 
 
 def test_a_dead_actor_ends_the_run_with_its_traceback(tiny_config, tmp_path, monkeypatch):

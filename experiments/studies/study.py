@@ -32,8 +32,9 @@ from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.reconstruction import make_evaluator
-from spiral_jax.system import System, load_agent, load_dataset
+from spiral_jax.system import System, load_dataset
 from spiral_jax.train import train
+from spiral_jax.trained import load_agent
 
 flags.disclaim_key_flags()  # they are flags of the study, whose --help lists them
 
@@ -165,11 +166,12 @@ def load_variants(study: Study, runs: Path) -> dict[str, Trained]:
     agents = {}
     for label in study.variants:
         try:
-            system, params, _ = load_agent(runs / label)
+            agent = load_agent(runs / label)
         except FileNotFoundError as error:
             print(f"{study.name}: without {label!r}: {error}")
             continue
-        agents[label] = Trained(system, params, load_dataset(system.config))
+        data = load_dataset(agent.system.config)
+        agents[label] = Trained(agent.system, agent.params, data)
     if not agents:
         raise FileNotFoundError(
             f"{runs} has no run of {study.name} yet: its folders are to be called "

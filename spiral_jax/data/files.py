@@ -165,14 +165,24 @@ def decode(
             image = image.convert("RGBA")
             paper = Image.new("RGBA", image.size, background)
             image = Image.alpha_composite(paper, image)
-        image = image.convert("L" if channels == 1 else "RGB")
+    pixels = fit(image, width, channels, crop)
+    return 255 - pixels if invert else pixels
+
+
+def fit(
+    image: Image.Image, width: int, channels: int, crop: int | None = None
+) -> np.ndarray:
+    """Returns the square in a picture's middle, resized.
+
+    Arguments and result are those of `decode`.
+    """
+    image = image.convert("L" if channels == 1 else "RGB")
     side = crop or min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))
     if side != width:
         image = image.resize((width, width), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image).reshape(width, width, channels)
-    return 255 - pixels if invert else pixels
+    return np.asarray(image).reshape(width, width, channels)
 
 
 def why_unreadable(error: Exception) -> str:

@@ -1,0 +1,178 @@
+"""Trained agents in use: load one, sample from it, let it redraw pictures."""
+
+import contextlib
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from spiral_jax.checkpoint import Checkpointer, check_fits, load_params, save_params
+from spiral_jax.config import Config, launch_command
+from spiral_jax.data import to_float, to_uint8
+from spiral_jax.data.files import fit
+from spiral_jax.programs import Program
+from spiral_jax.system import System, make_system, programs_of, sample_drawings
+
+# Agents that come with the package, by the names of their folders.
+_SHIPPED = Path(str(resources.files("spiral_jax") / "agents"))
+CONFIG_FILE, PARAMS_FILE = "config.json", "params.npz"
+
+
+class TrainedAgent(NamedTuple):
+    """An agent that draws, from `load_agent`.
+
+    Attributes:
+      system: the parts of the run that it comes from, its settings among them.
+      params: the policy's parameters, averaged over the run's last updates.
+      num_updates: policy updates behind them.
+    """
+
+    system: System
+    params: Any
+    num_updates: int
+
+    def sample(
+        self, num_drawings: int, seed: int = 0
+    ) -> tuple[list[Program], np.ndarray]:
+        """Draws pictures that the agent makes up.
+
+        Args:
+          num_drawings: N.
+          seed: the same number and seed draw the same.
+
+        Returns:
+          N programs, and the finished canvases `[N, H, W, C]` float32 in 0..1.
+
+        Raises:
+          ValueError: the agent is conditional, or there is nothing to draw.
+        """
+        if self.system.config.conditional:
+            raise ValueError(
+                "A conditional agent draws what it is shown: call reconstruct(images)."
+            )
+        if num_drawings < 1:
+            raise ValueError(f"num_drawings={num_drawings}: expected at least 1.")
+        return self._draw(num_drawings, seed, None)
+
+    def reconstruct(
+        self, images: np.ndarray, seed: int = 0
+    ) -> tuple[list[Program], np.ndarray]:
+        """Redraws pictures, each in a program of its own.
+
+        The agent sees them as `as_targets` makes them of its canvas' size and colours.
+        Ink and paper are not guessed: agents that were trained on a white background
+        expect dark lines on white.
+
+        Args:
+          images: `[N, H, W, C]`, of any size, uint8 or float in 0..1, grey or RGB.
+          seed: of the sampling; the same images and seed draw the same.
+
+        Returns:
+          N programs, and the finished canvases `[N, H, W, C]` float32 in 0..1.
+
+        Raises:
+          ValueError: the agent is not conditional, or the images are of another form.
+        """
+        if not self.system.config.conditional:
+            raise ValueError(
+                "This agent never learnt to look at a picture: call "
+                "sample(num_drawings), or train one with conditional=True, such as "
+                "--preset=mnist_conditional."
+            )
+        with contextlib.closing(self.system.environment(batch_size=1)) as environment:
+            _, width, _, channels = environment.observation_spec()["canvas"].shape
+        targets = as_targets(images, width, channels)
+        return self._draw(len(targets), seed, targets)
+
+    def _draw(self, num_drawings, seed, targets) -> tuple[list[Program], np.ndarray]:
+        drawings = sample_drawings(self.system, self.params, num_drawings, seed, targets)
+        return programs_of(self.system, drawings), drawings.canvases[-1]
+
+
+def as_targets(images: np.ndarray, width: int, channels: int) -> np.ndarray:
+    """Makes pictures what an agent's canvas could show.
+
+    As of picture files (`data.files.decode`), the square in the middle is taken and
+    resized (bilinear, antialiased). Grey becomes equal RGB, and RGB its luma.
+
+    Args:
+      images: `[N, H, W, C]` uint8, or float in 0..1; C = 1 or 3.
+      width, channels: of the canvas.
+
+    Returns:
+      `[N, width, width, channels]` float32 in 0..1, of 256 levels.
+
+    Raises:
+      ValueError: says what the images are and what was expected.
+    """
+    images = np.asarray(images)
+    expected = "expected [N, H, W, C], uint8 or float in 0..1, with C = 1 or 3"
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+        raise ValueError(f"images has the shape {images.shape}; {expected}.")
+    if images.dtype != np.uint8:
+        if not np.issubdtype(images.dtype, np.floating):
+            raise ValueError(f"images is {images.dtype}; {expected}.")
+        if not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
+            raise ValueError(
+                f"images has values in {images.min():g}..{images.max():g}; {expected}. "
+                "Divide by 255 what has 256 levels."
+            )
+        images = to_uint8(images)
+    if images.shape[-1] == 1:
+        images = images[..., 0]
+    fitted = [fit(Image.fromarray(image), width, channels) for image in images]
+    return to_float(np.stack(fitted))
+
+
+def load_agent(name: str | Path) -> TrainedAgent:
+    """Loads a trained agent.
+
+    Args:
+      name: an agent that comes with the package ("mnist"); or the folder of a run, or
+        of an exported agent. A `Path` is always a folder.
+
+    Raises:
+      FileNotFoundError: there is no such agent, or the run has no checkpoint yet.
+      ValueError: its settings are not of this version, or its files are damaged.
+    """
+    shipped = sorted(folder.name for folder in _SHIPPED.glob("*"))
+    folder = _SHIPPED / name if name in shipped else Path(name)
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{str(name)!r} holds no run (no config.json): expected the folder of one, "
+            f"or one of {shipped}. Train one with python -m experiments.launch."
+        )
+    system = make_system(Config.load(path))
+    if (folder / PARAMS_FILE).exists():
+        params, numbers = load_params(folder / PARAMS_FILE)
+        num_updates = numbers["num_updates"]
+    else:
+        with contextlib.closing(Checkpointer(folder / "checkpoints")) as checkpointer:
+            learner = checkpointer.restore()["learner"]
+        params, num_updates = learner["average"], learner["num_updates"]
+    wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
+    check_fits(f"The agent in {folder}", params, wanted)
+    return TrainedAgent(system, params, int(num_updates))
+
+
+def export_agent(agent: TrainedAgent, folder: Path) -> None:
+    """Writes what `load_agent` needs of an agent, and how it was trained.
+
+    Args:
+      agent: the agent.
+      folder: where config.json, params.npz and README.md go; made if absent.
+    """
+    config = agent.system.config
+    frames = agent.num_updates * config.batch_size * config.num_commands
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(folder / CONFIG_FILE)
+    save_params(folder / PARAMS_FILE, agent.params, num_updates=agent.num_updates)
+    (folder / "README.md").write_text(
+        f"# An agent of spiral_jax\n\nTrained by\n\n    {launch_command(config)}\n\n"
+        f"for {agent.num_updates:,} updates ({frames:,} frames). {PARAMS_FILE} holds the "
+        f"averaged parameters\nof the policy, arrays only; {CONFIG_FILE} all settings.\n"
+    )

@@ -1,0 +1,211 @@
+"""Trained agents in use, the shipped one among them."""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import spiral_jax
+from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.config import PRESETS, Config, launch_command, preset
+from spiral_jax.data import load_mnist, to_float, to_uint8
+from spiral_jax.evaluation import frechet_distance
+from spiral_jax.system import make_system
+from spiral_jax.trained import TrainedAgent, as_targets, export_agent, load_agent
+from tests.conftest import assert_trees_equal
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return spiral_jax.load_agent("mnist")
+
+
+def with_random_params(config):
+    """An agent without training and without the seconds that its initialisers take."""
+    system, rng = make_system(config), np.random.default_rng(0)
+    shapes = jax.eval_shape(system.policy.init, jax.random.key(0))
+    draw = lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32)
+    return TrainedAgent(system, jax.tree.map(draw, shapes), 7)
+
+
+@pytest.fixture(scope="module")
+def agent(tiny_config):
+    return with_random_params(tiny_config)
+
+
+@pytest.fixture(scope="module")
+def conditional(tiny_config):
+    return with_random_params(dataclasses.replace(tiny_config, conditional=True))
+
+
+def means(images):
+    """Means of 8x8 blocks: what a drawing shares with a digit without any network."""
+    blocks = images.reshape(-1, 8, 4, 8, 4).mean((2, 4), dtype=np.float64)
+    return blocks.reshape(len(images), 64)
+
+
+def test_the_shipped_agent_draws_digits(shipped, rng):
+    """Blank canvases, and one digit for ever, are as far away as random commands."""
+    digits = load_mnist("", 32, "white")
+    test = means(to_float(digits.test.images))
+    distance = lambda images: frechet_distance(means(images), test)
+    programs, canvases = shipped.sample(200, seed=0)
+    environment = shipped.system.environment(batch_size=200)
+    time_step = environment.reset()
+    for _ in range(environment.episode_length - 1):
+        time_step = environment.step(environment.language.random([200], rng))
+    far = distance(time_step.observation["canvas"])
+    assert distance(np.ones_like(canvases)) > 0.5 * far
+    assert distance(np.repeat(canvases[:1], 200, axis=0)) > 0.5 * far
+    assert distance(canvases) < 0.1 * far
+    assert distance(to_float(digits.train.images[:200])) < distance(canvases)
+    # The programs are what was drawn.
+    for program, canvas in zip(programs[:3], canvases):
+        np.testing.assert_allclose(program.render(), canvas, atol=1e-6)
+
+
+def test_the_same_seed_draws_the_same(shipped):
+    first, again, other = (shipped.sample(100, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[1], again[1])
+    assert [p.to_json() for p in first[0]] == [p.to_json() for p in again[0]]
+    assert not np.array_equal(first[1], other[1])
+    with pytest.raises(ValueError, match="num_drawings=0: expected at least 1"):
+        shipped.sample(0)
+
+
+def test_agents_do_what_they_were_trained_for(shipped, conditional):
+    with pytest.raises(ValueError, match=r"never learnt to look.*mnist_conditional"):
+        shipped.reconstruct(np.zeros([1, 32, 32, 1]))
+    with pytest.raises(ValueError, match=r"call reconstruct\(images\)"):
+        conditional.sample(1)
+
+
+def test_reconstruction_looks_at_the_pictures(conditional, rng):
+    images = rng.random([3, 16, 16, 1]).astype(np.float32)
+    images = to_float(to_uint8(images))
+    programs, canvases = conditional.reconstruct(images, seed=3)
+    assert canvases.shape == images.shape
+    np.testing.assert_allclose(programs[2].render(), canvases[2], atol=1e-6)
+    # The same picture in another form is the same to the agent; another one is not.
+    rgb = np.repeat(to_uint8(images), 3, axis=3)
+    np.testing.assert_array_equal(as_targets(rgb, 16, 1), images)
+    np.testing.assert_array_equal(conditional.reconstruct(rgb, seed=3)[1], canvases)
+    assert not np.array_equal(conditional.reconstruct(1 - images, seed=3)[1], canvases)
+
+
+def test_targets_by_hand():
+    image = np.zeros([1, 4, 4, 3], np.uint8)
+    image[:, :, 2:] = (255, 0, 0)
+    (rgb,) = as_targets(image, 4, 3)
+    np.testing.assert_array_equal(rgb, image[0] / np.float32(255))
+    # Rec. 601: red has 0.299 of the luma.
+    (grey,) = as_targets(image, 4, 1)
+    np.testing.assert_allclose(grey[0, :, 0], [0, 0, 0.299, 0.299], atol=1 / 255)
+    wide = np.zeros([1, 8, 12, 1])
+    wide[:, :, 2:10] = 1
+    (white,) = as_targets(wide, 2, 3)  # the square in its middle
+    np.testing.assert_array_equal(white, np.ones([2, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros([32, 32]), r"has the shape \(32, 32\); expected \[N, H, W, C\]"),
+        (np.zeros([0, 32, 32, 1]), r"has the shape \(0, 32, 32, 1\)"),
+        (np.zeros([1, 32, 32, 4]), r"C = 1 or 3"),
+        (np.full([1, 4, 4, 1], 255.0), r"values in 255..255.*Divide by 255"),
+        (np.full([1, 4, 4, 1], np.nan), "values in nan..nan"),
+        (np.zeros([1, 4, 4, 1], np.int64), "images is int64"),
+    ],
+)
+def test_other_pictures_are_refused(images, words):
+    with pytest.raises(ValueError, match=words):
+        as_targets(images, 32, 1)
+
+
+def test_an_exported_agent_is_the_runs(agent, tiny_config, tmp_path):
+    run = tmp_path / "run"
+    with contextlib.closing(Checkpointer(run / "checkpoints")) as checkpointer:
+        state = {"average": agent.params, "num_updates": np.asarray(7)}
+        checkpointer.save(7, {"learner": state})
+    tiny_config.save(run / "config.json")
+    export_agent(load_agent(run), tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "README.md",
+        "config.json",
+        "params.npz",
+    ]
+    exported = load_agent(str(tmp_path / "out"))
+    assert_trees_equal(agent.params, exported.params)
+    assert exported.num_updates == 7
+    assert exported.system.config == tiny_config
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert launch_command(tiny_config) in readme
+    assert "7 updates (84 frames)" in readme
+
+
+def test_the_command_of_a_config_gives_the_config(tiny_config):
+    changed = dataclasses.replace(
+        preset("mnist_pen"), brush_sizes=(1.5, 3.0), resume=False, discount=0.99
+    )
+    assert launch_command(preset("mnist_pen")).endswith("launch --preset=mnist_pen")
+    configs = [*PRESETS.values(), tiny_config, changed]
+    commands = [launch_command(config).split() for config in configs]
+    assert all(c[:3] == ["python", "-m", "experiments.launch"] for c in commands)
+    # In a process of its own: scripts define flags of the same names.
+    code = """if True:
+        import dataclasses, json, sys
+        from absl import flags
+        from experiments.launch import config_from_flags
+        for command in json.loads(sys.argv[1]):
+            flags.FLAGS.unparse_flags()
+            for name in flags.FLAGS:
+                flags.FLAGS[name].value = flags.FLAGS[name].default
+            flags.FLAGS(command)
+            print(json.dumps(dataclasses.asdict(config_from_flags())))
+        """
+    command = [sys.executable, "-c", code, json.dumps([c[2:] for c in commands])]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    found = [Config.from_dict(json.loads(line)) for line in result.stdout.splitlines()]
+    assert found == configs
+
+
+def test_what_cannot_be_loaded_says_why(agent, tiny_config, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"'mnits' holds no run.*\['mnist'\]"):
+        load_agent("mnits")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config.json: .*Expecting property name"):
+        load_agent(tmp_path)
+    export_agent(agent, tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "grid_width": 4}))
+    with pytest.raises(
+        ValueError, match=r"does not fit this run's settings.*head_control"
+    ):
+        load_agent(tmp_path)
+    tiny_config.save(tmp_path / "config.json")
+    whole = (tmp_path / "params.npz").read_bytes()
+    for damaged in (whole[:-9], whole[: len(whole) // 2], b"", b"junk"):
+        (tmp_path / "params.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"params.npz holds no parameters"):
+            load_agent(tmp_path)
+
+
+def test_the_package_alone_is_light():
+    code = (
+        "import sys, spiral_jax; print(spiral_jax.__version__, dir(spiral_jax)); "
+        "assert not {'jax', 'numpy', 'mujoco'} & set(sys.modules); "
+        "spiral_jax.load_agent; assert 'mujoco' not in sys.modules; spiral_jax.nothing"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "'load_agent'" in result.stdout
+    assert "module 'spiral_jax' has no attribute 'nothing'" in result.stderr

@@ -19,6 +19,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow"
+	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(RUN) -m pytest tests/devices
 
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow

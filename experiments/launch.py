@@ -4,6 +4,9 @@ r"""Trains an agent, or goes on training the one in the run folder.
 
 Ctrl-C saves and stops; the same command goes on from there, as it does after a kill. Look
 at RUN_DIR/samples.png while it runs, and at curves with `tensorboard --logdir runs`.
+
+Several hosts run the same command, each with its --process_id, or, on TPU pods and under
+SLURM, with --distributed: docs/scaling.md.
 """
 
 import dataclasses
@@ -13,6 +16,7 @@ import jax
 from absl import app, flags, logging
 
 from experiments.settings import define_settings
+from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.train import train
@@ -30,6 +34,23 @@ _COMPILATION_CACHE = flags.DEFINE_string(
     None,
     "Folder where compiled programs are kept, so that the same run starts faster again.",
 )
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed",
+    False,
+    "One process of several, where the surroundings say who takes part: on a TPU pod, "
+    "under SLURM or Open MPI.",
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "One process of several, anywhere else: host:port of process 0, which all can reach.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "With --coordinator: how many processes take part."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "With --coordinator: this one's number, from 0."
+)
 
 
 _SETTINGS = define_settings()
@@ -44,6 +65,12 @@ def config_from_flags() -> Config:
     return dataclasses.replace(preset(_PRESET.value), **_SETTINGS())
 
 
+def _join_hosts() -> None:
+    given = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    if _DISTRIBUTED.value or given != (None, None, None):
+        hosts.start(*given)
+
+
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
@@ -52,6 +79,7 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_compilation_cache_dir", _COMPILATION_CACHE.value)
     run_dir = Path(_RUN_DIR.value or f"runs/{_PRESET.value}")
     try:
+        _join_hosts()
         config = config_from_flags()
         table = train(config, run_dir)
     except (ValueError, FileNotFoundError, NotFiniteError) as error:

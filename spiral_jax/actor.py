@@ -123,6 +123,7 @@ class Actor:
         num_rollouts: int = 0,
         targets: ImageData | None = None,
         device: jax.Device | None = None,
+        keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
     ):
         """Takes an environment and what to play with.
 
@@ -135,7 +136,9 @@ class Actor:
           num_rollouts: how many it has played before.
           targets: what a conditional agent is shown.
           device: where the policy runs; None: where JAX runs things.
+          keep: takes the part of a trajectory that is to be learnt from.
         """
+        self._keep = keep
         self._device = device
         self._environment = environment
         self._agent = agent
@@ -157,7 +160,7 @@ class Actor:
             targets = to_float(self._targets.batch(batch_size, self.num_rollouts))
         trajectory = rollout(self._environment, self._agent, params, key, targets)
         self.num_rollouts += 1
-        return Item(trajectory, version, self.actor_id, self.num_rollouts)
+        return Item(self._keep(trajectory), version, self.actor_id, self.num_rollouts)
 
     def run(self, queue: TrajectoryQueue) -> None:
         """A thread's body: plays until the queue is stopped; reports what it dies of."""

@@ -61,11 +61,15 @@ class Checkpointer:
             raise FileNotFoundError(
                 f"No checkpoint in {self._manager.directory}; train first."
             )
-        if like is not None:
+        metadata = self._manager.item_metadata(step)
+        if like is None:
+            # Numpy's arrays, wherever they lay: on the devices of several hosts, perhaps.
+            like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), metadata)
+        else:
             # Asked before orbax tries: a restore that fails half-way leaves its reads
             # running on an event loop that is closed already.
             name = f"Checkpoint {step} in {self._manager.directory}"
-            check_fits(name, self._manager.item_metadata(step), like)
+            check_fits(name, metadata, like)
         return self._manager.restore(step, args=ocp.args.StandardRestore(like))
 
     def close(self) -> None:

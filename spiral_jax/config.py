@@ -122,7 +122,9 @@ class Config:
     )
 
     # Optimisation (spec, section 2).
-    batch_size: int = _setting(64, "Episodes, and pictures, per update.")
+    batch_size: int = _setting(
+        64, "Episodes, and pictures, per update, of all processes together."
+    )
     policy_learning_rate: float = _setting(3e-4, "Adam's, for the policy.")
     critic_learning_rate: float = _setting(1e-4, "Adam's, for the critic.")
     critic_steps: int = _setting(1, "Critic updates per policy update.")
@@ -146,11 +148,14 @@ class Config:
         "update) in one program; 0: programs apart.",
     )
     devices: int = _setting(
-        1, "Accelerators that learn, and with actors=device play; 0: all."
+        1,
+        "Accelerators of each process that learn, and with actors=device play; 0: all.",
     )
     parallel: str = _setting("jit", "How learners use several devices.", MODES)
     num_actors: int = _setting(
-        1, "Actor threads, with an environment of batch_size canvases each."
+        1,
+        "Actor threads of each process, with an environment each: of as many canvases as "
+        "the process has of a batch.",
     )
     queue_capacity: int = _setting(
         1, "Batches that wait for the learner before actors pause."
@@ -165,6 +170,12 @@ class Config:
     )
     max_minutes: float = _setting(
         0.0, "Stop after that many minutes, earlier sessions included; 0: no limit."
+    )
+
+    stuck_seconds: float = _setting(
+        45.0,
+        "Of several processes: end the run if one is silent, or if none gets on, for "
+        "that long.",
     )
 
     # What is kept.
@@ -197,6 +208,11 @@ class Config:
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
+        if self.stuck_seconds < 10:
+            raise ValueError(
+                f"stuck_seconds={self.stuck_seconds}: expected at least 10; processes "
+                "are heard of every second, if their machines are not overloaded."
+            )
         for name in ("policy_learning_rate", "critic_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(

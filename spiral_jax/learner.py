@@ -198,17 +198,20 @@ class Supply:
         batch_size: int,
         critic_steps: int,
         seed: int,
+        shard: tuple[int, int] = (0, 1),
     ):
         """Takes where they come from.
 
         Args:
-          data: real pictures; None for a conditional agent.
+          data: this process's shard of the real pictures; None for a conditional agent.
           replay_batches: capacity of the replay.
-          batch_size: B.
+          batch_size: B, over all processes.
           critic_steps: S, critic updates per policy update; 0 if another score pays.
           seed: of the draws from the replay.
+          shard: which part of them is made, see `Parallel.shard`.
         """
         self._data = data
+        self._shard = shard
         self._replay_batches = replay_batches
         self._batch_size = batch_size
         self._steps = critic_steps
@@ -225,7 +228,8 @@ class Supply:
             )
         if self._data is not None:
             real = np.stack([self._data.batch(batch_size, number) for number in numbers])
-        return Draws(real, replayed)
+        part, num_parts = self._shard
+        return Draws(real, np.split(replayed, num_parts, axis=1)[part])
 
 
 class Learner:

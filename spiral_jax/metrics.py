@@ -25,14 +25,23 @@ class Metrics:
     file reads as one unbroken run.
     """
 
-    def __init__(self, folder: Path, num_updates: int, frames: int, minutes: float):
-        """Opens the files of a run that has done that much already."""
-        self._path = folder / "metrics.jsonl"
-        self._keep_lines_up_to(num_updates)
-        self._file = self._path.open("a")
-        self._board = SummaryWriter(
-            str(folder / "tensorboard"), purge_step=num_updates + 1
-        )
+    def __init__(
+        self, folder: Path | None, num_updates: int, frames: int, minutes: float
+    ):
+        """Opens the files of a run that has done that much already.
+
+        Args:
+          folder: of the run; None writes nothing.
+          num_updates, frames, minutes: of the run so far.
+        """
+        self._file = self._board = None
+        if folder is not None:
+            self._path = folder / "metrics.jsonl"
+            self._keep_lines_up_to(num_updates)
+            self._file = self._path.open("a")
+            self._board = SummaryWriter(
+                str(folder / "tensorboard"), purge_step=num_updates + 1
+            )
         self._pending: list[tuple[int, Mapping]] = []
         self._minutes_before = minutes
         self._start = self._flushed = time.monotonic()
@@ -104,6 +113,8 @@ class Metrics:
 
     def write(self, num_updates: int, frames: int, values: Mapping[str, float]) -> None:
         """Appends a line of metrics, and the same to TensorBoard."""
+        if self._file is None:
+            return
         record = {"updates": num_updates, "frames": frames}
         record["minutes"] = round(self.minutes, 4)
         record |= {key: _short(value) for key, value in values.items()}
@@ -118,8 +129,9 @@ class Metrics:
 
     def close(self) -> None:
         """Closes the files."""
-        self._file.close()
-        self._board.close()
+        if self._file is not None:
+            self._file.close()
+            self._board.close()
 
 
 def _short(value: float) -> float:
@@ -130,10 +142,10 @@ def _short(value: float) -> float:
 class ProgressLine:
     """One line that says how far the run is and how it goes."""
 
-    def __init__(self, max_updates: int, max_minutes: float):
+    def __init__(self, max_updates: int, max_minutes: float, silent: bool = False):
         self._max_updates = max_updates
         self._max_minutes = max_minutes
-        self._bar = tqdm(total=0, bar_format="{desc}", leave=True)
+        self._bar = tqdm(total=0, bar_format="{desc}", leave=True, disable=silent)
 
     def show(
         self, num_updates: int, frames: int, minutes: float, metrics: Mapping
@@ -159,7 +171,8 @@ class ProgressLine:
 
     def say(self, text: str) -> None:
         """Prints a line above the progress line."""
-        self._bar.write(text)
+        if not self._bar.disable:
+            self._bar.write(text)
 
     def close(self) -> None:
         """Leaves the line as it is."""

@@ -47,6 +47,12 @@ class Parallel:
         return tuple(self._devices or jax.local_devices()[:1])
 
     @functools.cached_property
+    def shard(self) -> tuple[int, int]:
+        """Which part of a batch this process holds: (its number, of how many)."""
+        processes = sorted({device.process_index for device in self.devices})
+        return processes.index(jax.process_index()), len(processes)
+
+    @functools.cached_property
     def _mesh(self) -> Mesh:
         return Mesh(np.array(self.devices), (_AXIS,))
 
@@ -112,12 +118,21 @@ class Parallel:
             donate_argnums=donate,
         )
 
+    def part(self, tree: Any, places: Any) -> Any:
+        """Cuts this process's part out of arrays of the whole batch.
+
+        Args:
+          tree: arrays that are the same in all processes.
+          places: where they will lie.
+        """
+        return jax.tree.map(self._part, jax.tree.broadcast(places, tree), tree)
+
     def place(self, tree: Any, places: Any) -> Any:
         """Puts arrays where a compiled program expects them.
 
         Args:
           tree: arrays of the whole batch, numpy's or JAX's. Of several processes each
-            passes its part of what is split.
+            passes its part of what is split. What spans them already stays.
           places: theirs.
         """
         return jax.tree.map(self._place, jax.tree.broadcast(places, tree), tree)
@@ -137,17 +152,25 @@ class Parallel:
         Copies on the host; but of several processes, where no host has everything, the
         arrays as they lie.
         """
-        return self.fetch(tree, places) if jax.process_count() == 1 else tree
+        return self.fetch(tree, places) if self.shard[1] == 1 else tree
 
     def _sharding(self, place: int) -> NamedSharding:
         axes = () if place in (SAME, ONCE) else (*[None] * place, _AXIS)
         return NamedSharding(self._mesh, PartitionSpec(*axes))
 
+    def _part(self, place: int, x: np.ndarray) -> np.ndarray:
+        process, num_processes = self.shard
+        if place == SAME or num_processes == 1:
+            return x
+        return np.split(x, num_processes, axis=place)[process]
+
     def _place(self, place: int, x: Any) -> jax.Array:
+        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+            return x
         if self.mode == "jit":
             # On CPUs the array may share numpy's memory: whoever changes that memory
             # later has to pass a copy.
-            if jax.process_count() == 1:
+            if self.shard[1] == 1:
                 return jax.device_put(x, self._sharding(place))
             return jax.make_array_from_process_local_data(self._sharding(place), x)
         x, n = np.asarray(x), len(self.devices)
@@ -174,20 +197,33 @@ def choose_devices(num_devices: int, mode: str, batch_size: int) -> Parallel:
     """Makes the group that a run asks for.
 
     Args:
-      num_devices: how many, the first ones of all processes; 0: all.
+      num_devices: how many, the first ones of each process; 0: all.
       mode: "jit" or "pmap".
       batch_size: must be a multiple of their number.
 
     Raises:
       ValueError: there are not so many, or the batch cannot be split among them.
     """
-    found = jax.devices()
-    if num_devices > len(found):
+    num_processes = jax.process_count()
+    if mode == "pmap" and num_processes > 1:
         raise ValueError(
-            f"devices={num_devices}: JAX sees {len(found)} ({found[0].platform}); set "
+            f"parallel='pmap' with {num_processes} processes: it is for the devices of "
+            "one; set parallel='jit'."
+        )
+    found = [jax.local_devices(process_index=i) for i in range(num_processes)]
+    counts = sorted({len(of_process) for of_process in found})
+    if num_devices > counts[0]:
+        raise ValueError(
+            f"devices={num_devices}: JAX sees {counts[0]} ({found[0][0].platform}); set "
             "devices=0 for all of them."
         )
-    devices = found[: num_devices or len(found)]
+    if not num_devices and len(counts) > 1:
+        raise ValueError(
+            f"devices=0: the processes have different numbers of them, {counts}; set "
+            f"devices={counts[0]}."
+        )
+    # In the order of the processes: each holds a part of the batch in one piece.
+    devices = [device for some in found for device in some[: num_devices or len(some)]]
     if batch_size % len(devices):
         raise ValueError(
             f"batch_size={batch_size} cannot be split among {len(devices)} devices; "

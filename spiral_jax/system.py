@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spiral_jax.actor import Actor, Agent, DeviceActor, Player, make_agent, rollout
+from spiral_jax.actor import (
+    TRAJECTORY_PLACES,
+    Actor,
+    Agent,
+    DeviceActor,
+    Player,
+    make_agent,
+    rollout,
+)
 from spiral_jax.config import Config
 from spiral_jax.data import (
     Dataset,
@@ -21,6 +29,7 @@ from spiral_jax.data.scenes import load_scenes
 from spiral_jax.environments import Episodes, make_environment
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.learner import (
+    STATE_PLACES,
     FusedLearner,
     Learner,
     Supply,
@@ -221,16 +230,18 @@ def make_learner(
       parallel: the devices that learn; None: one.
     """
     config, parallel = system.config, parallel or Parallel()
-    updates = make_updates(system, parallel)
+    updates, seed = make_updates(system, parallel), system.seed("data")
+    state = initial_state(system, updates, images.shape[1:])
     arguments = {
         "iteration": make_iteration(*updates, config.average_updates),
-        "state": initial_state(system, updates, images.shape[1:]),
+        "state": parallel.part(state, STATE_PLACES),
         "supply": Supply(
-            None if config.conditional else ImageData(images, system.seed("data")),
+            None if config.conditional else ImageData(images, seed, parallel.shard),
             replay_batches=config.replay_batches,
             batch_size=config.batch_size,
             critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
             seed=system.seed("replay"),
+            shard=parallel.shard,
         ),
         "store": store,
         "parallel": parallel,
@@ -257,7 +268,7 @@ def make_player(system: System, images: np.ndarray, parallel: Parallel) -> Playe
         batch_size=config.batch_size,
         seed=seed,
         parallel=parallel,
-        targets=ImageData(images, seed) if config.conditional else None,
+        targets=ImageData(images, seed, parallel.shard) if config.conditional else None,
     )
 
 
@@ -268,28 +279,41 @@ def make_actor(
     num_rollouts: int = 0,
     images: np.ndarray | None = None,
     device: jax.Device | None = None,
+    parallel: Parallel | None = None,
 ) -> Actor:
     """Builds an actor with an environment of its own.
+
+    Each process plays its part of a batch, with random streams of its own. But of a
+    synchronous run each plays the whole batch and keeps its part, so that the same seed
+    gives the same run with any number of processes.
 
     Args:
       system: from `make_system`.
       store: where it reads the policy's parameters.
-      actor_id: its number; decides its random stream.
+      actor_id: its number in this process; decides its random stream.
       num_rollouts: how many it has played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
       device: where the policy runs.
+      parallel: the devices that learn; None: one of this process.
     """
-    seed = system.seed("actors")
-    targets = ImageData(images, seed + actor_id) if system.config.conditional else None
+    config, seed, parallel = system.config, system.seed("actors"), parallel or Parallel()
+    batch_size, keep = config.batch_size, lambda trajectory: trajectory
+    if config.synchronous:
+        keep = lambda trajectory: parallel.part(trajectory, TRAJECTORY_PLACES)
+    else:
+        process, num_processes = parallel.shard
+        batch_size //= num_processes
+        actor_id += process * config.num_actors
     return Actor(
-        system.environment(system.config.batch_size, seed + actor_id),
+        system.environment(batch_size, seed + actor_id),
         system.agent,
         store,
         seed=seed,
         actor_id=actor_id,
         num_rollouts=num_rollouts,
-        targets=targets,
+        targets=ImageData(images, seed + actor_id) if config.conditional else None,
         device=device,
+        keep=keep,
     )
 
 

@@ -11,6 +11,7 @@ from spiral_jax.actor import Actor, DeviceActor
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.evaluation import Table
+from spiral_jax.hosts import Due, Peers
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
 from spiral_jax.parallel import choose_devices
 from spiral_jax.pictures import save_png, sheet
@@ -31,16 +32,19 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
     Leaves `config.json`, `metrics.jsonl`, `samples.png`, `classifier.npz`,
-    `checkpoints/` and `tensorboard/` in the folder.
+    `checkpoints/` and `tensorboard/` in the folder. Of several processes (see `hosts`)
+    all call it, with the same arguments; all but process 0 write parts of checkpoints
+    only.
 
     Args:
       config: the settings.
-      run_dir: the run's folder; made if absent.
+      run_dir: the run's folder; made if absent. All processes see the same.
 
     Returns:
       The Fréchet distances of the untrained agent, of this one and of real pictures; of
       conditional agents, l2 distances to held-out targets;
-      None after Ctrl-C or SIGTERM, which save and return early.
+      None after Ctrl-C or SIGTERM, which save and return early, and in all processes but
+      process 0.
 
     Raises:
       NotFiniteError: a metric became NaN; the last good checkpoint is named.
@@ -48,18 +52,22 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer:
-        run = _Run(config, run_dir, checkpointer)
-        with contextlib.closing(run):
-            return run.train()
+    with (
+        Peers(run_dir / "processes", config.stuck_seconds) as peers,
+        contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,
+        contextlib.closing(_Run(config, run_dir, checkpointer, peers)) as run,
+    ):
+        return run.train()
 
 
 class _Run:
     """Everything of a run that has a lifetime."""
 
-    def __init__(self, config: Config, run_dir: Path, checkpointer: Checkpointer):
+    def __init__(
+        self, config: Config, run_dir: Path, checkpointer: Checkpointer, peers: Peers
+    ):
         self._config, self._dir = config, run_dir
-        self._checkpointer = checkpointer
+        self._checkpointer, self._peers = checkpointer, peers
         resumed = self._checkpointer.latest() is not None
         if resumed and not config.resume:
             raise ValueError(
@@ -81,10 +89,18 @@ class _Run:
             self._learner.restore(state["learner"])
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
-        config.save(run_dir / "config.json")
-        self._evaluator = make_evaluator(self._system, data, run_dir)
-        self._metrics = Metrics(run_dir, self._learner.num_updates, self._frames, minutes)
-        self._progress = ProgressLine(config.max_updates, config.max_minutes)
+        if peers.first:
+            config.save(run_dir / "config.json")
+            self._evaluator = make_evaluator(self._system, data, run_dir)
+        self._metrics = Metrics(
+            run_dir if peers.first else None,
+            self._learner.num_updates,
+            self._frames,
+            minutes,
+        )
+        self._progress = ProgressLine(
+            config.max_updates, config.max_minutes, silent=not peers.first
+        )
         self._queue = TrajectoryQueue(config.queue_capacity)
         self._on_device = config.actors == "device"
         self._in_threads = not (config.synchronous or self._on_device)
@@ -99,7 +115,9 @@ class _Run:
             return make_device_actor(
                 *common, self._num_rollouts, self._images, self._parallel
             )
-        return make_actor(*common, actor_id, self._num_rollouts, self._images)
+        return make_actor(
+            *common, actor_id, self._num_rollouts, self._images, parallel=self._parallel
+        )
 
     def train(self) -> Table | Reconstruction | None:
         """Runs until a limit is reached or a signal comes."""
@@ -119,7 +137,7 @@ class _Run:
             for actor in (self._actors if self._in_threads else [])
         ]
         try:
-            with _on_signals(self._queue.stop):
+            with _on_signals(self._stop_soon):
                 for thread in threads:
                     thread.start()
                 self._loop()
@@ -143,16 +161,37 @@ class _Run:
             for thread in threads:
                 thread.join()
 
+    def _stop_soon(self) -> None:
+        self._peers.stop()
+        if self._peers.alone:  # else the others would wait for what it has not learnt yet
+            self._queue.stop()
+
     def _loop(self) -> None:
         config, learner, metrics = self._config, self._learner, self._metrics
         logged = learner.num_updates // config.log_updates
-        now = metrics.minutes
-        next_save = now + config.checkpoint_minutes
-        next_evaluation = now + config.evaluate_minutes
-        while not self._finished():
-            if config.evaluate_minutes and metrics.minutes >= next_evaluation:
-                self._evaluate()
-                next_evaluation = metrics.minutes + config.evaluate_minutes
+        saved = evaluated = metrics.minutes
+        while learner.num_updates < config.max_updates:
+            now, pause = metrics.minutes, config.evaluate_minutes
+            due = self._peers.agree(
+                learner.num_updates,
+                Due(
+                    stop=self._peers.stopping,
+                    finish=bool(config.max_minutes and now >= config.max_minutes),
+                    save=now >= saved + config.checkpoint_minutes,
+                    evaluate=bool(pause and now >= evaluated + pause),
+                ),
+            )
+            if due.stop:
+                raise Stopped
+            if due.finish:
+                break
+            if due.save:
+                self._save()
+                saved = metrics.minutes
+            if due.evaluate and self._peers.first:
+                with contextlib.suppress(Stopped):  # all have to agree on it first
+                    self._evaluate()
+                evaluated = metrics.minutes
             record = self._learn()
             metrics.add(learner.num_updates, record)
             if learner.num_updates // config.log_updates > logged:
@@ -161,28 +200,21 @@ class _Run:
                 self._progress.show(
                     learner.num_updates, self._frames, metrics.minutes, means
                 )
-            if metrics.minutes >= next_save:
-                self._save()
-                next_save = metrics.minutes + config.checkpoint_minutes
-            if self._queue.stopped:
-                raise Stopped
 
     def _learn(self) -> dict:
         """Learns from some more episodes, wherever they are played."""
+        update = f"update {self._learner.num_updates + 1}"
         if self._config.fuse:
+            self._peers.meet(update)
             metrics = self._learner.step(self._num_rollouts)
             self._num_rollouts += self._config.fuse
             return metrics
         waiting = len(self._queue)
+        self._peers.doing(f"playing for {update}")
         item = self._queue.get() if self._in_threads else self._actors[0].play()
         self._num_rollouts = max(self._num_rollouts, item.num_rollouts)
+        self._peers.meet(update)
         return {**self._learner.step(item), "learner/queue_length": waiting}
-
-    def _finished(self) -> bool:
-        config = self._config
-        return self._learner.num_updates >= config.max_updates or bool(
-            config.max_minutes and self._metrics.minutes >= config.max_minutes
-        )
 
     @property
     def _frames(self) -> int:
@@ -198,15 +230,17 @@ class _Run:
 
     def _save(self) -> None:
         self._metrics.flush(self._frames)  # refuses to save what is not finite
-        self._checkpointer.save(
-            self._learner.num_updates, self._state(self._metrics.minutes)
-        )
+        with self._peers.busy("saving"):
+            self._checkpointer.save(
+                self._learner.num_updates, self._state(self._metrics.minutes)
+            )
 
     def _evaluate(self) -> float:
         """Writes how well the agent draws, and a sheet of samples."""
-        distance, drawings = self._evaluator.distance(
-            self._learner.average, lambda: self._queue.stopped
-        )
+        with self._peers.busy("evaluating"):
+            distance, drawings = self._evaluator.distance(
+                self._learner.average, lambda: self._peers.stopping
+            )
         updates = self._learner.num_updates
         self._metrics.write(updates, self._frames, {self._evaluator.metric: distance})
         page = sheet(drawings[:SHEET_DRAWINGS])
@@ -218,9 +252,13 @@ class _Run:
         )
         return distance
 
-    def _finish(self) -> Table | Reconstruction:
+    def _finish(self) -> Table | Reconstruction | None:
         self._save()
-        return self._evaluator.table(self._evaluate())
+        if not self._peers.first:
+            return None
+        distance = self._evaluate()
+        with self._peers.busy("evaluating the untrained agent"):
+            return self._evaluator.table(distance)
 
     def close(self) -> None:
         self._progress.close()

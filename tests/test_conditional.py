@@ -130,8 +130,7 @@ def test_a_learners_step(config, source):
 
 def test_the_critic_judges_pairs(config):
     """Real is (target, target), fake is (render, target), as drawn from the replay."""
-    system, images, learner, actor = assembled(config)
-    trajectory = actor.play().trajectory
+    system, images, _, actor = assembled(config)
     seen = []
 
     def judge(state, real, fake, target):
@@ -141,9 +140,9 @@ def test_the_critic_judges_pairs(config):
     policy, critic = make_updates(system, Parallel())
     iteration = make_iteration(policy, critic._replace(apply=judge), average_updates=1)
     state = initial_state(system, (policy, critic), images.shape[1:])
-    for trajectory in (trajectory, actor.play().trajectory):
-        replayed = np.array([[0, 0, 0, 0]], np.int32)
-        state, _ = iteration(state, trajectory, Draws(None, replayed))
+    for _ in range(2):
+        replayed = np.zeros([1, config.batch_size], np.int32)
+        state, _ = iteration(state, actor.play().trajectory, Draws(None, replayed))
     first = state.replay.pictures[0]
     for real, fake, target in seen:
         np.testing.assert_array_equal(real, target)
@@ -151,7 +150,7 @@ def test_the_critic_judges_pairs(config):
 
 
 def test_targets_depend_on_the_rollouts_number_alone(config):
-    system, images, learner, actor = assembled(config)
+    system, images, _, actor = assembled(config)
     first, second = actor.play(), actor.play()
     store = ParameterStore()
     store.publish(0, system.initial_policy())
@@ -219,7 +218,7 @@ def test_impossible_settings_are_refused(name, changes, words):
         dataclasses.replace(preset(name), **changes)
 
 
-def test_the_critic_judges_pairs():
+def test_the_critics_score_depends_on_the_target():
     critic = make_discriminator(4)
     image = np.zeros([1, 8, 8, 1], np.float32)
     params = critic.init(KEY, image, image)

@@ -6,6 +6,8 @@ renderer that the `Scenes` environment draws with.
 
 import hashlib
 import json
+import os
+import platform
 import zipfile
 import zlib
 from pathlib import Path
@@ -95,7 +97,7 @@ def load_scenes(
     finally:
         renderer.close()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npz")
+    temporary = path.with_suffix(f".{platform.node()}-{os.getpid()}.tmp.npz")
     arrays = {
         f"{split}_{field}": value
         for split, scenes in made._asdict().items()

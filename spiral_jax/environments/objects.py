@@ -49,8 +49,9 @@ class Builders:
     def build(self, actions: Actions) -> np.ndarray:
         """Executes one command in each scene.
 
-        Adding to a scene of `MAX_OBJECTS` objects has no effect, nor has changing where
-        there is no object yet.
+        Adding to a scene of `MAX_OBJECTS` objects has no effect. Changing where there is
+        no object yet adds one: a command with all its components but without any effect
+        would earn the bonus of their entropy for doing nothing.
 
         Args:
           actions: valid commands, `[B]` int32 each.
@@ -59,11 +60,8 @@ class Builders:
           `[B]` bool: the scenes that were built on.
         """
         operation = actions["operation"]
-        empty = self.counts == 0
-        add = ((operation == 0) | ((operation == 1) & empty)) & (
-            self.counts < MAX_OBJECTS
-        )
-        change = (operation == 1) & ~empty
+        change = (operation == 1) & (self.counts > 0)
+        add = (operation != 2) & ~change & (self.counts < MAX_OBJECTS)
         self.counts = self.counts + add
         touched = np.flatnonzero(add | change)
         described = np.stack([actions[name] for name in PARTS], axis=-1)

@@ -16,8 +16,8 @@ class Scenes(Episodes):
     """`batch_size` worlds, each seen on a canvas of its own; see `Episodes`.
 
     A command adds an object (box, sphere, cylinder or capsule) to the world, changes all
-    of the one added last, or skips. Adding has no effect once there are 20 objects, nor
-    has changing before there is one.
+    of the one added last, or skips. Adding has no effect once there are 20 objects;
+    changing before there is one adds.
 
     Attributes:
       settings: the arguments below that change the picture, and `"environment"`.

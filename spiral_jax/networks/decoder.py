@@ -129,11 +129,13 @@ class Decoder(hk.Module):
                 embedding = hk.Linear(EMBEDDING_SIZE, name=f"embed_{name}")(
                     encode_component(component, taken[name])
                 )
-                told = [z, embedding]
-                if points:
-                    told.append(_at(features, taken[name]))
                 update = hk.nets.MLP([16, 32, self._z_size], name=f"update_{name}")
-                z = jax.nn.relu(z + update(jnp.concatenate(told, axis=-1)))
+                change = update(jnp.concatenate([z, embedding], axis=-1))
+                if points:
+                    # Not through the narrow MLP: colours and shapes are told from this.
+                    seen = _at(features, taken[name])
+                    change += hk.Linear(self._z_size, name=f"seen_{name}")(seen)
+                z = jax.nn.relu(z + change)
         return PolicyOutput(taken, log_probs, entropies, value)
 
     def _head(self, component: Component) -> hk.Module:

@@ -1,8 +1,8 @@
 """The policy: sees the canvas and the last command, says the next one (spec, section 5).
 
 Three presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
-strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location heads
-that point at the torso's map: for agents that rebuild what they are shown.
+strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location
+heads that point at the torso's map: for agents that rebuild what they are shown.
 """
 
 import dataclasses

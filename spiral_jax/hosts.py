@@ -1,0 +1,320 @@
+"""Several processes, one for each host: what they agree on, and what if one is gone.
+
+All of them run the same program. Whatever spans their devices, an update of the learner
+say, begins only once all have come to it, and a process that waits in there can do
+nothing else. Hence two rules. All processes come to the same things in the same order:
+what depends on a clock or a signal is agreed on first (`Peers.agree`). And a thread of
+each watches the others, and ends the process if they will never come.
+
+A run of one process goes through the same calls, and they do nothing.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+BEAT_SECONDS = 1.0
+AGREEMENT_SECONDS = 1.0
+# A process that is silent for so long is gone, where there is reason to believe so.
+SUSPICION_SECONDS = 10.0
+# How long a process that ends waits for the others to end as well.
+SHUTDOWN_SECONDS = 20
+
+
+def start(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins the processes of a run; before anything is computed.
+
+    Args:
+      coordinator: host:port of process 0, which all can reach. None: where TPU pods,
+        SLURM and Open MPI say who takes part, they are asked.
+      num_processes: how many take part.
+      process_id: this one's number, from 0.
+
+    Raises:
+      ValueError: only some are given, they do not fit each other, or nothing on this
+        machine says who takes part.
+    """
+    given = (coordinator, num_processes, process_id)
+    text = f"coordinator={coordinator}, num_processes={num_processes}, "
+    text += f"process_id={process_id}"
+    if given != (None, None, None):
+        if None in given:
+            raise ValueError(
+                f"{text}: expected all three, such as --coordinator=10.0.0.1:8476 "
+                "--num_processes=2 --process_id=0; on a TPU pod, or under SLURM or Open "
+                "MPI, --distributed alone."
+            )
+        if not 0 <= process_id < num_processes:
+            raise ValueError(f"{text}: expected process_id in 0..{num_processes - 1}.")
+        if not coordinator.rpartition(":")[0]:
+            raise ValueError(f"{text}: expected coordinator as host:port.")
+    # It would take SIGTERM for itself; `Peers.stop` is what a signal leads to here.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(*given, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
+    except ValueError as error:
+        raise ValueError(
+            f"distributed=True, but JAX finds no TPU pod, SLURM or Open MPI here "
+            f"({error}). Say who takes part by --coordinator, --num_processes and "
+            "--process_id."
+        ) from error
+
+
+class Due(NamedTuple):
+    """What is to be done next.
+
+    Attributes:
+      stop: save, and end early.
+      finish: the time is up.
+      save, evaluate: before going on.
+    """
+
+    stop: bool = False
+    finish: bool = False
+    save: bool = False
+    evaluate: bool = False
+
+
+@dataclasses.dataclass
+class _Beat:
+    """What a process tells the others, again and again.
+
+    Attributes:
+      session: the same for all processes of this session, and for no other.
+      process, host, pid: who it is.
+      beats: grows as long as the process lives.
+      moves: grows as long as its training gets on.
+      meetings: how many things it has come to that all processes do together.
+      doing: what its training is at.
+      stopping: whether it was asked to stop.
+      ended: why it has ended, if it has.
+    """
+
+    session: int
+    process: int
+    host: str
+    pid: int
+    beats: int = 0
+    moves: int = 0
+    meetings: int = 0
+    doing: str = "starting"
+    stopping: bool = False
+    ended: str = ""
+
+    def __str__(self) -> str:
+        return f"Process {self.process} (pid {self.pid} on {self.host})"
+
+
+class Peers:
+    """The processes of a run, as one of them sees them; a context around the run.
+
+    Each tells how it is by a small file in the run's folder, which all share anyway, for
+    its checkpoints. That needs no network, which may be what is broken, and
+    `cat RUN_DIR/processes/*` shows what each is doing.
+
+    Attributes:
+      alone: whether this is the only process.
+      first: whether this process is the one that writes what is written once.
+    """
+
+    def __init__(self, folder: Path, stuck_seconds: float):
+        """Takes part.
+
+        Args:
+          folder: where the files lie.
+          stuck_seconds: the run ends if one process is silent for so long, or if none
+            gets on.
+        """
+        self._folder = folder
+        self._limit = stuck_seconds
+        self._me = _Beat(0, jax.process_index(), platform.node(), os.getpid())
+        self._patient = True
+        self._next, self._asked = 0, (0, time.monotonic())
+        numbers = set(range(jax.process_count())) - {self._me.process}
+        self._others: dict[int, _Beat] = {}
+        self._heard = dict.fromkeys(numbers, 0.0)
+        self._moved, self._own_moves = 0.0, 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peers", daemon=True)
+        self.alone = not numbers
+        self.first = self._me.process == 0
+
+    # What the training loop says and asks.
+
+    def doing(self, what: str) -> None:
+        """Says what this process begins to do; has to be said often enough."""
+        self._patient = False
+        self._me.moves += 1
+        self._me.doing = what
+
+    def meet(self, what: str) -> None:
+        """Says that this process has come to something that all do together."""
+        self._me.meetings += 1
+        self.doing(what)
+
+    @contextlib.contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """A time in which nothing can be said; the others wait as long as it takes."""
+        self.doing(what)
+        self._patient = True
+        yield
+        self._patient = False
+
+    def stop(self) -> None:
+        """Asks all processes to stop."""
+        self._me.stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether any process is known to have been asked to stop."""
+        return any(beat.stopping for beat in (self._me, *self._others.values()))
+
+    def agree(self, num_updates: int, due: Due) -> Due:
+        """Settles what all processes do next.
+
+        They ask each other about once a second; between that, nothing is due. Any of
+        them may stop the run; for the rest, what process 0 finds due is done.
+
+        Args:
+          num_updates: updates of the learner so far, the same everywhere.
+          due: what this process finds.
+        """
+        if self.alone:
+            return due
+        if num_updates < self._next:
+            return Due()
+        self.meet(f"agreeing after {num_updates} updates")
+        before, then = self._asked
+        self._asked = num_updates, time.monotonic()
+        rate = (num_updates - before) / (self._asked[1] - then)
+        pause = max(1, int(rate * AGREEMENT_SECONDS))
+        found = multihost_utils.process_allgather(np.array([*due, pause], np.int32))
+        first = Due(*map(bool, found[0, :-1]))
+        self._next = num_updates + int(found[0, -1])
+        return first._replace(stop=bool(found[:, 0].any()))
+
+    # The watch.
+
+    def __enter__(self) -> "Peers":
+        if not self.alone:
+            session = np.int32(time.time_ns() % 2**31)
+            self._me.session = int(multihost_utils.broadcast_one_to_all(session))
+            self._folder.mkdir(exist_ok=True)
+            self._moved = time.monotonic()
+            self._heard = dict.fromkeys(self._heard, self._moved)
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if self.alone:
+            return
+        if error is None:
+            self.meet("waiting for the others to end")
+            multihost_utils.sync_global_devices("end")
+        elif isinstance(error, jax.errors.JaxRuntimeError):
+            # As a rule because another process is gone: leave it to the watch to find out
+            # which, and to end this one.
+            self._patient, self._limit = True, SUSPICION_SECONDS
+            self._thread.join(2 * SUSPICION_SECONDS)
+        self._closed.set()
+        self._thread.join()
+        if error is None:
+            self._path(self._me.process).unlink(missing_ok=True)
+        else:
+            self._me.ended = f"{kind.__name__}: {error}"
+            self._tell()
+
+    def _path(self, process: int) -> Path:
+        return self._folder / f"{process}.json"
+
+    def _tell(self) -> None:
+        self._me.beats += 1
+        self._me.moves += self._patient
+        # A file system that fails for a moment is no reason to end.
+        with contextlib.suppress(OSError):
+            text = json.dumps(dataclasses.asdict(self._me)) + "\n"
+            self._path(self._me.process).write_text(text)
+
+    def _listen(self) -> None:
+        now = time.monotonic()
+        for process in self._heard:
+            try:
+                beat = _Beat(**json.loads(self._path(process).read_text()))
+            except (OSError, ValueError, TypeError):
+                continue  # not written yet, or just being written
+            if beat.session != self._me.session:
+                continue  # of an earlier session
+            before = self._others.get(process)
+            if before is None or beat.beats != before.beats:
+                self._heard[process] = now
+            if before is None or beat.moves != before.moves:
+                self._moved = now
+            self._others[process] = beat
+        if self._me.moves != self._own_moves:
+            self._own_moves, self._moved = self._me.moves, now
+
+    def _watch(self) -> None:
+        while not self._closed.wait(BEAT_SECONDS):
+            self._tell()
+            self._listen()
+            if trouble := self._trouble():
+                self._end(trouble)
+
+    def _trouble(self) -> str:
+        """Says what is wrong, with whom; empty if nothing is."""
+        now = time.monotonic()
+        for process, heard in self._heard.items():
+            beat = self._others.get(process)
+            name = str(beat or f"Process {process}")
+            if beat and beat.ended:
+                return f"{name} has ended. {beat.ended}"
+            if now - heard > self._limit:
+                return (
+                    f"{name} has not been heard of for {self._limit:.0f} s: it was "
+                    "killed or frozen, or the file system of the run's folder fails."
+                )
+        if now - self._moved <= self._limit:
+            return ""
+        all_beats = [self._me, *self._others.values()]
+        meetings = [beat.meetings for beat in all_beats]
+        late = [beat for beat in all_beats if beat.meetings < max(meetings)]
+        since = f"for {self._limit:.0f} s"
+        if late:
+            who = "; ".join(f"{beat} is stuck {since} at: {beat.doing}" for beat in late)
+            return f"{who}. The others wait for it."
+        return (
+            f"All processes are stuck {since} at: {self._me.doing}. All have come to it, "
+            "so a device or the network between them has failed."
+        )
+
+    def _end(self, trouble: str) -> None:
+        """Ends this process, whose main thread waits where no exception reaches it."""
+        self._me.ended = f"It found: {trouble}"
+        self._tell()
+        print(
+            f"\nThis run cannot go on. {trouble}\nProcess {self._me.process} ends too, "
+            "without saving; the same command on all hosts goes on from the newest "
+            "checkpoint. If an update does take that long, raise --stuck_seconds.",
+            file=sys.stderr,
+            flush=True,
+        )
+        if self.first:
+            # With it goes JAX's coordinator, and with that whoever is still there.
+            time.sleep(3 * BEAT_SECONDS)
+        os._exit(1)

@@ -1,0 +1,150 @@
+"""Rollouts on the accelerator: the same episodes, and the same learning."""
+
+import dataclasses
+
+import haiku as hk
+import jax
+import numpy as np
+import pytest
+
+from spiral_jax.actor import rollout
+from spiral_jax.config import preset
+from spiral_jax.environments import make_environment
+from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.networks import make_policy
+from spiral_jax.networks.decoder import PointingLocationHead
+from spiral_jax.parallel import Parallel
+from spiral_jax.programs import scenes_language
+from spiral_jax.queues import ParameterStore
+from spiral_jax.system import (
+    load_dataset,
+    make_actor,
+    make_device_actor,
+    make_learner,
+    make_system,
+)
+
+
+@pytest.mark.parametrize("compat", [None, "deepmind"])
+def test_painting_on_the_device_is_painting(compat, rng):
+    settings = {
+        "canvas_width": 16,
+        "grid_width": 8,
+        "brush": "soft",
+        "brush_sizes": (2.0, 6.0),
+        "use_color": True,
+        "use_pressure": True,
+        "background": "black",
+        "compat": compat,
+    }
+    environment = make_environment(settings, batch_size=5, episode_length=9)
+    painting = DevicePainting(environment.settings)
+    step = jax.jit(painting.step)
+    state = painting.begin(5)
+    canvas = environment.reset().observation["canvas"]
+    np.testing.assert_array_equal(state.canvas, canvas)
+    for _ in range(8):
+        actions = environment.language.random((5,), rng)
+        actions = {name: values.astype(np.int32) for name, values in actions.items()}
+        canvas = environment.step(actions).observation["canvas"]
+        state = step(state, actions)
+        np.testing.assert_allclose(state.canvas, canvas, atol=1e-5)
+    assert canvas.std() > 0.05
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_both_actors_play_the_same_episodes(tiny_config, conditional):
+    config = dataclasses.replace(tiny_config, conditional=conditional)
+    system, store, parallel = make_system(config), ParameterStore(), Parallel()
+    images = load_dataset(config).train.images
+    store.publish(0, system.initial_policy())
+    on_cpu = make_actor(system, store, 0, num_rollouts=3, images=images)
+    on_device = make_device_actor(system, store, 3, images, parallel)
+    for _ in range(2):
+        a, b = on_cpu.play(), on_device.play()
+        assert a.num_rollouts == b.num_rollouts
+        found = jax.device_get(b.trajectory)
+        expected = a.trajectory._replace(rewards=found.rewards)
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), found, expected
+        )
+        assert not found.rewards.any()
+
+
+def test_fused_learning_is_synchronous_learning(tiny_config):
+    states = []
+    for changes in ({}, {"actors": "device"}, {"actors": "device", "fuse": 3}):
+        config = dataclasses.replace(tiny_config, critic_steps=2, **changes)
+        system, store = make_system(config), ParameterStore()
+        images = load_dataset(config).train.images
+        learner = make_learner(system, images, store)
+        if config.fuse:
+            learner.compile(0)
+            learner.step(0)
+        else:
+            actor = make_actor(system, store, 0)
+            if config.actors == "device":
+                actor = make_device_actor(system, store, 0, images, Parallel())
+            for _ in range(3):
+                learner.step(actor.play())
+        assert learner.num_updates == 3
+        states.append(learner.state())
+    for state in states[1:]:
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4), state, states[0]
+        )
+
+
+def test_bfloat16_is_of_the_torso_alone(tiny_config):
+    config = dataclasses.replace(tiny_config, policy="paper")
+    plain = make_system(config)
+    short = make_system(dataclasses.replace(config, compute_dtype="bfloat16"))
+    params = plain.initial_policy()
+    for x, y in zip(jax.tree.leaves(params), jax.tree.leaves(short.initial_policy())):
+        assert x.dtype == y.dtype == np.float32
+        np.testing.assert_array_equal(x, y)
+    trajectory = rollout(plain.environment(8), plain.agent, params, jax.random.key(0))
+    exact = plain.policy.unroll(params, trajectory)
+    rounded = short.policy.unroll(params, trajectory)
+    for name, log_prob in exact.log_probs.items():
+        assert rounded.log_probs[name].dtype == np.float32
+        np.testing.assert_allclose(rounded.log_probs[name], log_prob, atol=2e-3)
+    assert 0 < np.abs(rounded.value - exact.value).max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("mnist_small", {"fuse": 2}, "fuse=2 with actors='threads'"),
+        ("scenes_small", {"actors": "device"}, "environment='scenes' runs on CPUs"),
+        ("mnist_pen", {"actors": "device"}, "brush='classic/pen' runs on CPUs"),
+    ],
+)
+def test_what_cannot_run_on_the_device_is_refused(name, changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(preset(name), **changes)
+
+
+def test_pointing_uses_the_same_weights_everywhere():
+    """Moving what there is moves the logits; at the borders padding shows."""
+
+    def score(z, features):
+        return PointingLocationHead()(z, features)
+
+    init, apply = hk.without_apply_rng(hk.transform(score))
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=[1, 6]).astype(np.float32)
+    features = np.zeros([1, 8, 8, 4], np.float32)
+    features[0, 2, 3] = rng.normal(size=4)
+    params = init(jax.random.key(0), z, features)
+    logits = np.reshape(apply(params, z, features), [8, 8])
+    moved = np.reshape(apply(params, z, np.roll(features, (2, 1), (1, 2))), [8, 8])
+    np.testing.assert_allclose(moved[3:6, 3:6], logits[1:4, 2:5], atol=1e-6)
+    assert logits[1:4, 2:5].std() > 0
+
+
+def test_the_pointer_needs_a_layer_as_wide_as_the_grid():
+    language = scenes_language(5)
+    policy = make_policy(language, (32, 32, 3), "pointer", 0.0, conditional=True)
+    with pytest.raises(ValueError, match="needs a layer of that width"):
+        policy.init(jax.random.key(0))

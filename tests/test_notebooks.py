@@ -1,0 +1,86 @@
+"""The notebooks run from top to bottom, small enough for every test run."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import needs_gl
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "experiments" / "notebooks"
+# What the cell "# SIZE" sets instead: nothing is learnt, everything runs.
+SIZES = {
+    "draw_by_hand": {"WIDTH": 32, "NUM_FLOWERS": 2},
+    "train": {"MINUTES": 0.01, "SECONDS": 0.2, "CANVAS_WIDTH": 16, "BATCH_SIZE": 4},
+    "reconstruct": {
+        "MINUTES": 0.01,
+        "CANVAS_WIDTH": 16,
+        "BATCH_SIZE": 4,
+        "NUM_TRIES": 2,
+        "NUM_SAMPLES": 12,
+    },
+    "scenes": {"WIDTH": 32, "NUM_SCENES": 6, "NUM_FRAMES": 3},
+}
+
+
+def read(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def shrink(notebook, sizes) -> None:
+    (cell,) = [c for c in notebook.cells if c.source.startswith("# SIZE\n")]
+    for name, value in sizes.items():
+        pattern = rf"^{name} = \S+"
+        cell.source, found = re.subn(
+            pattern, f"{name} = {value}", cell.source, flags=re.M
+        )
+        assert found == 1, name
+
+
+def pictures(notebook):
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+                    yield np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("name", "num_pictures"),
+    [
+        ("draw_by_hand", 4),
+        ("train", 5),
+        ("reconstruct", 7),
+        pytest.param("scenes", 3, marks=needs_gl),
+    ],
+)
+def test_notebooks_run(name, num_pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Compilation is most of the time, and these sizes gain nothing by it.
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    notebook = read(name)
+    shrink(notebook, SIZES[name])
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
+    shown = list(pictures(notebook))
+    assert len(shown) == num_pictures
+    assert all(np.ptp(picture) > 50 for picture in shown)
+
+
+def test_notebooks_are_kept_as_they_open():
+    found = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    assert found == sorted(SIZES)
+    for name in found:
+        for cell in read(name).cells:
+            assert not cell.get("outputs"), "clear the outputs before committing"
+            assert cell.get("execution_count") is None
+            # Links between the notebooks lead somewhere.
+            for link in re.findall(r"\]\((\S+\.ipynb)\)", cell.source):
+                assert (NOTEBOOKS / link).exists()

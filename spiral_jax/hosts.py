@@ -286,13 +286,8 @@ class Peers:
                 return f"{name} has ended. {beat.ended}"
             if now - heard > self._limit:
                 return (
-<<<<<<< HEAD
-                    f"{name} has not been heard of for {self._limit:.0f} s: it was "
-                    "killed or frozen, or the file system of the run's folder fails."
-=======
                     f"{name} has not been heard of for {self._limit:.0f} s: killed, or "
                     "frozen, or cut off from the file system of the run's folder."
->>>>>>> hosts
                 )
         if now - self._moved <= self._limit:
             return ""
@@ -304,8 +299,8 @@ class Peers:
             who = "; ".join(f"{beat} is stuck {since} at: {beat.doing}" for beat in late)
             return f"{who}. The others wait for it."
         return (
-            f"All processes are stuck {since} at: {self._me.doing}. All have come to it, "
-            "so a device or the network between them has failed."
+            f"All processes are stuck {since} at: {self._me.doing}. All have come to it, so "
+            "a device or the network between them has failed."
         )
 
     def _end(self, trouble: str) -> None:

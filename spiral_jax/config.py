@@ -209,13 +209,8 @@ class Config:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
         if self.stuck_seconds < 10:
             raise ValueError(
-<<<<<<< HEAD
                 f"stuck_seconds={self.stuck_seconds}: expected at least 10; processes "
                 "are heard of every second, if their machines are not overloaded."
-=======
-                f"stuck_seconds={self.stuck_seconds}: expected at least 10; a process on "
-                "a busy machine may well be silent for some."
->>>>>>> hosts
             )
         for name in ("policy_learning_rate", "critic_learning_rate"):
             if not 0 < getattr(self, name) < 1:

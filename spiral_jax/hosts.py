@@ -299,8 +299,8 @@ class Peers:
             who = "; ".join(f"{beat} is stuck {since} at: {beat.doing}" for beat in late)
             return f"{who}. The others wait for it."
         return (
-            f"All processes are stuck {since} at: {self._me.doing}. All have come to it, so "
-            "a device or the network between them has failed."
+            f"All processes are stuck {since} at: {self._me.doing}. All have come to it, "
+            "so a device or the network between them has failed."
         )
 
     def _end(self, trouble: str) -> None:

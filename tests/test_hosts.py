@@ -22,8 +22,8 @@ from spiral_jax import train as train_module
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import preset
 from spiral_jax.hosts import Due, Peers
-from spiral_jax.system import load_agent
 from spiral_jax.train import train
+from spiral_jax.trained import load_agent
 from tests.conftest import assert_trees_equal
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ class Run(t._Run):
         params = self._store.latest()[1]
         np.savez(self._dir / name, **{f"{m}/{k}": v for m in params
                                       for k, v in params[m].items()})
-t.Evaluator, t._Run = NoEvaluator, Run
+t.make_evaluator, t._Run = NoEvaluator, Run
 from experiments import launch
 app.run(launch.main)
 """
@@ -159,7 +159,7 @@ def test_two_processes_learn_what_one_does(tiny_config, tmp_path, cache, monkeyp
     two, one = tmp_path / "two", tmp_path / "one"
     with Processes(config, two, cache) as run:
         assert run.wait() == [0, 0]
-    monkeypatch.setattr(train_module, "Evaluator", NoEvaluator)
+    monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
     train(config, one)
     assert_trees_equal(*(dict(np.load(two / f"seen_by_{i}.npz")) for i in range(2)))
     found, expected = final_state(two), final_state(one)
@@ -181,7 +181,7 @@ def test_one_process_goes_on_where_two_stopped(tiny_config, tmp_path, cache, mon
     config = dataclasses.replace(tiny_config, max_updates=5)
     with Processes(config, tmp_path / "run", cache) as run:
         assert run.wait() == [0, 0]
-    monkeypatch.setattr(train_module, "Evaluator", NoEvaluator)
+    monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
     train(dataclasses.replace(config, max_updates=10), tmp_path / "run")
     assert logged_updates(tmp_path / "run") == [5, 10]
 

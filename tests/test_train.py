@@ -43,7 +43,7 @@ def no_evaluation(monkeypatch):
         def table(self, params):
             return Table(1.0, 1.0, 1.0)
 
-    monkeypatch.setattr(train_module, "Evaluator", NoEvaluator)
+    monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
 
 
 def final_state(run_dir):
@@ -215,7 +215,7 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
         "from spiral_jax.config import Config\n"
         "class E:\n"
         "    def __init__(self, *a): pass\n"
-        "t.Evaluator = E\n"
+        "t.make_evaluator = E\n"
         "t.train(Config.from_dict(json.loads(sys.argv[2])), sys.argv[1])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

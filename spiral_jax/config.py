@@ -180,8 +180,7 @@ class Config:
 
     stuck_seconds: float = _setting(
         45.0,
-        "Of several processes: end the run if one is silent, or if none gets on, for "
-        "that long.",
+        "Of several processes: end the run if one is silent, or none gets on, that long.",
     )
 
     # What is kept.

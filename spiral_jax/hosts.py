@@ -286,8 +286,8 @@ class Peers:
                 return f"{name} has ended. {beat.ended}"
             if now - heard > self._limit:
                 return (
-                    f"{name} has not been heard of for {self._limit:.0f} s: it was "
-                    "killed or frozen, or the file system of the run's folder fails."
+                    f"{name} has not been heard of for {self._limit:.0f} s: killed, or "
+                    "frozen, or cut off from the file system of the run's folder."
                 )
         if now - self._moved <= self._limit:
             return ""

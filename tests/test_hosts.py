@@ -1,0 +1,353 @@
+"""Several processes on one machine: one run, whatever happens to one of them."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from spiral_jax import hosts
+from spiral_jax import train as train_module
+from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.config import preset
+from spiral_jax.hosts import Due, Peers
+from spiral_jax.system import load_agent
+from spiral_jax.train import train
+from tests.conftest import assert_trees_equal
+
+ROOT = Path(__file__).parents[1]
+
+# `experiments.launch` without the measuring of drawings, which has tests of its own. Each
+# process leaves its own copy of the policy.
+WORKER = """
+import numpy as np
+from absl import app
+from spiral_jax import train as t
+from tests.test_hosts import NoEvaluator
+class Run(t._Run):
+    def close(self):
+        super().close()
+        name = "seen_by_0" if self._peers.first else "seen_by_1"
+        params = self._store.latest()[1]
+        np.savez(self._dir / name, **{f"{m}/{k}": v for m in params
+                                      for k, v in params[m].items()})
+t.Evaluator, t._Run = NoEvaluator, Run
+from experiments import launch
+app.run(launch.main)
+"""
+
+
+class Processes:
+    """Both processes of a run, killed at the latest when the context ends."""
+
+    def __init__(self, config, run_dir, cache, **changes):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        config = dataclasses.replace(config, devices=0, **changes)
+        default, self._logs = preset("mnist_small"), []
+        flags = [
+            f"--{name}={value}"
+            for name, value in dataclasses.asdict(config).items()
+            if value != getattr(default, name)
+        ]
+        flags += [f"--run_dir={run_dir}", f"--compilation_cache={cache}"]
+        flags += [f"--coordinator=localhost:{port}", "--num_processes=2"]
+        environment = {
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            # Two devices each, and compiled in half the time.
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=2 "
+            "--xla_backend_optimization_level=0",
+        }
+        self.processes = []
+        for i in range(2):
+            self._logs.append(run_dir.parent / f"{run_dir.name}_{i}.log")
+            with self._logs[i].open("w") as log:
+                command = [sys.executable, "-c", WORKER, *flags, f"--process_id={i}"]
+                self.processes.append(
+                    subprocess.Popen(
+                        command, cwd=ROOT, env=environment, stdout=log, stderr=log
+                    )
+                )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for process in self.processes:
+            process.kill()  # jax.distributed may swallow anything milder
+            process.wait()
+
+    def log(self, i):
+        return self._logs[i].read_text()
+
+    def wait(self, seconds=300):
+        """Waits for both to end."""
+        deadline = time.monotonic() + seconds
+        for i, process in enumerate(self.processes):
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                pytest.fail(f"Process {i} did not end:\n{self.log(i)[-3000:]}")
+        return [process.returncode for process in self.processes]
+
+    def wait_for(self, condition, seconds=300):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            dead = [p for p in self.processes if p.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                logs = "\n\n".join(self.log(i)[-3000:] for i in range(2))
+                pytest.fail(f"In vain:\n{logs}")
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Compiled once for all runs of this file."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+def final_state(run_dir):
+    with contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer:
+        return checkpointer.restore()
+
+
+def saved_updates(run_dir):
+    names = (path.name for path in (run_dir / "checkpoints").iterdir())
+    return {int(name) for name in names if name.isdigit()}
+
+
+def logged_updates(run_dir):
+    path = run_dir / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line)["updates"] for line in lines if "critic/gap" in line]
+
+
+class NoEvaluator:
+    metric, label = "frechet/distance", "Fréchet distance"
+
+    def __init__(self, system, data, run_dir):
+        pass
+
+    def distance(self, params, stopped):
+        return 1.0, np.ones([4, 16, 16, 1], np.float32)
+
+    def table(self, now):
+        return None
+
+
+def assert_close(a, b):
+    """Sums over two devices of two processes are rounded otherwise than over one."""
+    scale = np.abs(b).max()
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * scale)
+
+
+def test_two_processes_learn_what_one_does(tiny_config, tmp_path, cache, monkeypatch):
+    config = dataclasses.replace(tiny_config, max_updates=50)
+    two, one = tmp_path / "two", tmp_path / "one"
+    with Processes(config, two, cache) as run:
+        assert run.wait() == [0, 0]
+    monkeypatch.setattr(train_module, "Evaluator", NoEvaluator)
+    train(config, one)
+    assert_trees_equal(*(dict(np.load(two / f"seen_by_{i}.npz")) for i in range(2)))
+    found, expected = final_state(two), final_state(one)
+    del found["minutes"], expected["minutes"]
+    jax.tree.map(assert_close, found, expected)
+    assert logged_updates(two) == logged_updates(one) == list(range(5, 51, 5))
+    assert not list((two / "processes").iterdir())
+    # Far from where they began, and a checkpoint like any other.
+    system, average, num_updates = load_agent(two)
+    assert num_updates == 50
+    moved = jax.tree.map(
+        lambda x, y: np.abs(x - y).max(), average, system.initial_policy()
+    )
+    assert min(jax.tree.leaves(moved)) > 1e-4
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_where_two_stopped(tiny_config, tmp_path, cache, monkeypatch):
+    config = dataclasses.replace(tiny_config, max_updates=5)
+    with Processes(config, tmp_path / "run", cache) as run:
+        assert run.wait() == [0, 0]
+    monkeypatch.setattr(train_module, "Evaluator", NoEvaluator)
+    train(dataclasses.replace(config, max_updates=10), tmp_path / "run")
+    assert logged_updates(tmp_path / "run") == [5, 10]
+
+
+def test_what_ends_one_ends_both_and_the_same_command_goes_on(
+    tiny_config, tmp_path, cache
+):
+    config = dataclasses.replace(tiny_config, synchronous=False, stuck_seconds=10.0)
+    run_dir = tmp_path / "run"
+    started = lambda: len(logged_updates(run_dir)) > 3
+    with Processes(config, run_dir, cache) as run:
+        run.wait_for(started)
+        run.processes[1].send_signal(signal.SIGTERM)
+        assert run.wait(60) == [0, 0]
+        said = re.search(r"Stopped and saved after (\d+) updates", run.log(0))
+    assert said
+    stopped = int(said[1])
+    assert max(saved_updates(run_dir)) == stopped
+
+    config = dataclasses.replace(config, checkpoint_minutes=0.01)
+    with Processes(config, run_dir, cache) as run:
+        run.wait_for(lambda: len(saved_updates(run_dir) - {stopped}) > 1)
+        run.processes[1].kill()
+        assert run.wait(60) == [1, -signal.SIGKILL]
+        assert re.search(r"cannot go on. Process 1 .* killed, or frozen", run.log(0))
+    killed = max(saved_updates(run_dir))
+    assert killed > stopped
+
+    with Processes(config, run_dir, cache, max_updates=killed + 10) as run:
+        assert run.wait() == [0, 0]
+    updates = logged_updates(run_dir)
+    assert updates == sorted(set(updates))
+    assert max(saved_updates(run_dir)) == killed + 10
+
+
+@pytest.mark.slow
+def test_all_end_with_the_process_that_coordinates(tiny_config, tmp_path, cache):
+    config = dataclasses.replace(tiny_config, synchronous=False)
+    with Processes(config, tmp_path / "run", cache) as run:
+        run.wait_for(lambda: logged_updates(tmp_path / "run"))
+        run.processes[0].kill()
+        codes = run.wait(60)
+        assert codes[1] not in (0, None)
+        assert "leader task was preempted/died" in run.log(1)  # JAX's own message
+
+
+@pytest.fixture
+def alone_of_two(tmp_path, monkeypatch):
+    """Process 0 of two, a function that plays process 1, and how process 0 ended."""
+    ended = threading.Event()
+
+    monkeypatch.setattr(hosts.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(hosts.multihost_utils, "broadcast_one_to_all", lambda x: 7)
+    monkeypatch.setattr(hosts.multihost_utils, "sync_global_devices", lambda name: None)
+    monkeypatch.setattr(hosts.os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(hosts, "BEAT_SECONDS", 0.05)
+    beats = iter(range(1000))
+
+    def other(**values):
+        beat = {"session": 7, "process": 1, "host": "b", "pid": 42, "beats": next(beats)}
+        (tmp_path / "1.json").write_text(json.dumps({**beat, **values}))
+
+    return Peers(tmp_path, stuck_seconds=1.0), other, ended
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        (
+            {"doing": "playing for update 4", "moves": 5},
+            r"Process 1 \(pid 42 on b\) is stuck for 1 s at: playing for update 4\.",
+        ),
+        (
+            {"doing": "update 4", "moves": 5, "meetings": 1},
+            r"All processes are stuck for 1 s at: update 4\.",
+        ),
+        (
+            {"ended": "RuntimeError: the brush broke"},
+            r"Process 1 \(pid 42 on b\) has ended\. RuntimeError: the brush broke",
+        ),
+        ({"session": 6}, r"Process 1 has not been heard of for 1 s"),
+    ],
+)
+def test_the_watch_names_who_is_stuck(alone_of_two, capfd, says, message):
+    peers, other, ended = alone_of_two
+    deadline = time.monotonic() + 10.0
+    with peers:
+        peers.meet("update 4")
+        while time.monotonic() < deadline and not ended.is_set():
+            other(**says)
+            time.sleep(0.05)
+    assert ended.is_set()
+    assert re.search(message, capfd.readouterr().err)
+
+
+def test_the_watch_waits_for_who_gets_on(alone_of_two):
+    peers, other, ended = alone_of_two
+    moves = iter(range(1000))
+    with peers:
+        peers.meet("update 4")
+        for _ in range(40):
+            other(moves=next(moves), doing="evaluating")
+            time.sleep(0.05)
+        with peers.busy("evaluating"):
+            for _ in range(40):
+                other(moves=0, doing="update 4")
+                time.sleep(0.05)
+    assert not ended.is_set()
+
+
+def test_a_request_to_stop_reaches_the_others(alone_of_two):
+    peers, other, _ = alone_of_two
+    with peers:
+        other()
+        assert not peers.stopping
+        other(stopping=True)
+        time.sleep(0.3)
+        assert peers.stopping
+
+
+def test_processes_agree_about_once_a_second(alone_of_two, monkeypatch):
+    peers, other, _ = alone_of_two
+    asked = []
+
+    def allgather(own):
+        asked.append(own)
+        theirs = np.array([1, 1, 1, 1, 99])
+        return np.stack([own, theirs])
+
+    monkeypatch.setattr(hosts.multihost_utils, "process_allgather", allgather)
+    with peers:
+        other()
+        # Process 1 may stop both; its clock decides nothing.
+        assert peers.agree(0, Due(save=True)) == Due(stop=True, save=True)
+        assert peers.agree(0, Due(save=True)) == Due()
+        time.sleep(0.1)
+        peers.agree(20, Due())  # 200 a second
+        rate = asked[-1][-1]
+        assert 50 < rate <= 200
+        peers.agree(20 + rate - 1, Due(stop=True))
+        assert len(asked) == 2
+        peers.agree(20 + rate, Due(finish=True))
+        assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("10.0.0.1:8476", 2, None), "process_id=None: expected all three"),
+        (("10.0.0.1:8476", 2, 2), r"process_id=2: expected process_id in 0\.\.1"),
+        (("10.0.0.1", 2, 0), "expected coordinator as host:port"),
+    ],
+)
+def test_joining_is_refused_with_the_reason(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        hosts.start(*arguments)
+
+
+def test_launch_says_that_nothing_tells_who_takes_part(tmp_path):
+    command = [sys.executable, "-m", "experiments.launch", "--distributed"]
+    process = subprocess.run(
+        [*command, f"--run_dir={tmp_path}"],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 1
+    assert process.stderr.startswith("launch: distributed=True, but JAX finds no TPU pod")

@@ -88,8 +88,8 @@ if __name__ == "__main__":
     parser.add_argument("--run_dir", type=Path, default=Path("runs/rectangles"))
     parser.add_argument("--max_minutes", type=float, default=10.0)
     flags = parser.parse_args()
-    print(
-        train(dataclasses.replace(CONFIG, max_minutes=flags.max_minutes), flags.run_dir)
-    )
+    config = dataclasses.replace(CONFIG, max_minutes=flags.max_minutes)
+    if table := train(config, flags.run_dir):
+        print(table)
     _, canvases = load_agent(flags.run_dir).sample(64)
     save_png(flags.run_dir / "rectangles.png", sheet(canvases), scale=4)

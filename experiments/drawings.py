@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from spiral_jax.config import Config
 from spiral_jax.environments import export_mjcf
 from spiral_jax.pictures import programs_to_svg, sheet
 from spiral_jax.programs import Program
@@ -32,18 +31,17 @@ def sheet_of_pairs(targets: np.ndarray, drawings: np.ndarray) -> np.ndarray:
     return sheet(pairs, columns=2 * round(np.ceil(np.sqrt(len(drawings) / 2))))
 
 
-def export(folder: Path, config: Config, programs: list[Program]) -> str:
+def export(folder: Path, programs: list[Program]) -> str:
     """Writes what other programs open: worlds for MuJoCo's viewer, or strokes as SVG.
 
     Args:
       folder: where to.
-      config: of the run whose agent wrote the programs.
-      programs: what to write.
+      programs: what to write, all of one environment.
 
     Returns:
       What it is called there.
     """
-    if config.dataset == "scenes":
+    if programs[0].settings.get("environment") == "scenes":
         _write_each(folder / "mjcf", "xml", [export_mjcf(p) for p in programs])
         return "mjcf/"
     (folder / "drawings.svg").write_text(programs_to_svg(programs))

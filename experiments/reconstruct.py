@@ -159,7 +159,7 @@ def reconstruct(paths: Sequence[str]) -> str:
     save_png(out / "reconstructions.png", page, max(1, SHEET_WIDTH // finished.shape[1]))
     (out / "programs.json").write_text(programs_to_json(system.language, programs))
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    last = export(out, config, programs)
+    last = export(out, programs)
     return (
         f"{len(programs)} targets, {agent.num_updates} updates: {said}\n"
         f"{out}/reconstructions.png, programs.json, metrics.json, {last}"

@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
         scale=_SCALE.value,
     )
     (out / "programs.json").write_text(programs_to_json(system.language, programs))
-    last = export(out, system.config, programs[: _NUM_ANIMATED.value])
+    last = export(out, programs[: _NUM_ANIMATED.value])
     print(
         f"{len(programs)} drawings of the agent after {agent.num_updates} updates: "
         f"{out}/samples.png, drawing.gif, programs.json, {last}"

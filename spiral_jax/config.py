@@ -12,6 +12,7 @@ from typing import Any
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.environments.painting import find_brush
 from spiral_jax.environments.pens import BACKGROUNDS
+from spiral_jax.environments.rerender import ENVIRONMENTS
 from spiral_jax.networks.policy import PRESETS as POLICIES
 from spiral_jax.parallel import MODES
 from spiral_jax.rewards import FORMS, SOURCES
@@ -61,6 +62,11 @@ class Config:
     )
 
     # Environment (spec, section 3).
+    environment_name: str = _setting(
+        "",
+        "What executes the commands: the name of an environment of your own, see "
+        "docs/adding_a_renderer.md; empty: painting, or scenes for that data set.",
+    )
     canvas_width: int = _setting(64, "Canvas width and height in px.")
     grid_width: int = _setting(32, "Locations lie on a grid of that many points a side.")
     episode_length: int = _setting(
@@ -249,17 +255,28 @@ class Config:
                     "conditional=False with dataset='scenes': agents rebuild scenes that "
                     "they are shown; set conditional=True."
                 )
-            if self.stroke_start_cost:
-                raise ValueError(
-                    f"stroke_start_cost={self.stroke_start_cost} with dataset='scenes': "
-                    "no strokes there; set it to 0."
-                )
             if self.max_objects > self.grid_width**2:
                 raise ValueError(
                     f"max_objects={self.max_objects} with grid_width={self.grid_width}: "
                     "each needs a cell of its own; expected at most "
                     f"{self.grid_width**2}."
                 )
+        if self._kind not in ENVIRONMENTS:
+            raise ValueError(
+                f"environment_name={self.environment_name!r}: expected one of "
+                f"{tuple(ENVIRONMENTS)}, or empty. What is registered elsewhere needs "
+                "that module to be imported first."
+            )
+        if (self._kind == "scenes") != (self.dataset == "scenes"):
+            raise ValueError(
+                f"environment_name={self.environment_name!r} with dataset="
+                f"{self.dataset!r}: scenes belong to each other; leave it empty."
+            )
+        if self.stroke_start_cost and self._kind != "painting":
+            raise ValueError(
+                f"stroke_start_cost={self.stroke_start_cost} with {self._kind}: no "
+                "strokes there; set it to 0."
+            )
         if self.actors == "device":
             DevicePainting(self.environment())  # refuses what it cannot play
         elif self.fuse:
@@ -306,11 +323,22 @@ class Config:
     def environment(self) -> dict[str, Any]:
         """Returns the settings for `make_environment` that this run fixes."""
         names = ("canvas_width", "grid_width", "episode_length")
-        if self.dataset == "scenes":
-            settings = {name: getattr(self, name) for name in (*names, "shadows")}
-            return {"environment": "scenes", **settings}
-        names += ("brush", "brush_sizes", "use_color", "use_pressure", "background")
-        return {name: getattr(self, name) for name in names}
+        if self._kind == "scenes":
+            names += ("shadows",)
+        else:
+            names += ("use_color", "background")
+        if self._kind == "painting":
+            names += ("brush", "brush_sizes", "use_pressure")
+            return {name: getattr(self, name) for name in names}
+        return {
+            "environment": self._kind,
+            **{name: getattr(self, name) for name in names},
+        }
+
+    @property
+    def _kind(self) -> str:
+        scenes = self.dataset == "scenes"
+        return self.environment_name or ("scenes" if scenes else "painting")
 
     @property
     def num_commands(self) -> int:

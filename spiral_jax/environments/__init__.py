@@ -2,7 +2,12 @@
 
 from spiral_jax.environments.episodes import Episodes
 from spiral_jax.environments.painting import Painting
-from spiral_jax.environments.rerender import language_of, make_environment, rerender
+from spiral_jax.environments.rerender import (
+    language_of,
+    make_environment,
+    register_environment,
+    rerender,
+)
 from spiral_jax.environments.scenes import Scenes, export_mjcf
 
 __all__ = [
@@ -12,5 +17,6 @@ __all__ = [
     "export_mjcf",
     "language_of",
     "make_environment",
+    "register_environment",
     "rerender",
 ]

@@ -1,8 +1,8 @@
 """Programs run again: the environment that a program's settings ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,44 @@ from spiral_jax.environments.episodes import Episodes
 from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.renderers.mypaint import Brush
 
-ENVIRONMENTS = {"painting": painting.Painting, "scenes": scenes.Scenes}
-_LANGUAGES = {"painting": painting.language_of, "scenes": scenes.language_of}
+
+class Kind(NamedTuple):
+    """What a name of an environment stands for.
+
+    Attributes:
+      make: the class: its keyword arguments are a program's settings, and those of
+        `Episodes`.
+      language_of: function from a program's settings to the language they imply.
+    """
+
+    make: Callable[..., Episodes]
+    language_of: Callable[[Mapping[str, Any]], CommandLanguage]
+
+
+ENVIRONMENTS = {
+    "painting": Kind(painting.Painting, painting.language_of),
+    "scenes": Kind(scenes.Scenes, scenes.language_of),
+}
+_OURS = tuple(ENVIRONMENTS)
+
+
+def register_environment(
+    name: str,
+    make: Callable[..., Episodes],
+    language_of: Callable[[Mapping[str, Any]], CommandLanguage],
+) -> None:
+    """Makes an environment of your own known, in this process, to runs and programs.
+
+    Args:
+      name: `"environment"` of its settings, and `Config.environment_name`.
+      make, language_of: see `Kind`.
+
+    Raises:
+      ValueError: the name is that of an environment of this package.
+    """
+    if name in _OURS:
+        raise ValueError(f"name={name!r}: expected a name other than {_OURS}.")
+    ENVIRONMENTS[name] = Kind(make, language_of)
 
 
 def make_environment(settings: Mapping[str, Any], **episodes: int) -> Episodes:
@@ -26,18 +62,21 @@ def make_environment(settings: Mapping[str, Any], **episodes: int) -> Episodes:
       ValueError: there is no such environment, or a setting is impossible.
     """
     arguments = {k: v for k, v in settings.items() if k != "environment"}
-    return ENVIRONMENTS[_name(settings)](**arguments, **episodes)
+    return ENVIRONMENTS[_name(settings)].make(**arguments, **episodes)
 
 
 def language_of(settings: Mapping[str, Any]) -> CommandLanguage:
     """Returns the command language that a program's settings imply."""
-    return _LANGUAGES[_name(settings)](settings)
+    return ENVIRONMENTS[_name(settings)].language_of(settings)
 
 
 def _name(settings: Mapping[str, Any]) -> str:
     name = settings.get("environment", "painting")
     if name not in ENVIRONMENTS:
-        raise ValueError(f"environment={name!r}: expected one of {tuple(ENVIRONMENTS)}.")
+        raise ValueError(
+            f"environment={name!r}: expected one of {tuple(ENVIRONMENTS)}. What is "
+            "registered elsewhere needs that module to be imported first."
+        )
     return name
 
 

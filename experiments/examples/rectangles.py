@@ -1,0 +1,95 @@
+r"""A renderer of one's own, step by step in docs/adding_a_renderer.md: rectangles.
+
+  python -m experiments.examples.rectangles --max_minutes=10
+
+trains an agent to make digits of six filled rectangles each, and draws with it.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from spiral_jax.config import preset
+from spiral_jax.environments import Episodes, register_environment
+from spiral_jax.pictures import save_png, sheet
+from spiral_jax.programs import CommandLanguage, Component
+from spiral_jax.train import train
+from spiral_jax.trained import load_agent
+
+NUM_SHADES = 5
+
+
+def language_of(settings) -> CommandLanguage:
+    """A command is two opposite corners, and how light the rectangle is."""
+    width = settings["grid_width"]
+    corners = [Component(name, width**2, width) for name in ("corner", "opposite")]
+    return CommandLanguage((*corners, Component("shade", NUM_SHADES)))
+
+
+def fill(canvases: np.ndarray, actions, grid_width: int) -> None:
+    """The renderer: fills a rectangle on each canvas `[B, W, W, 1]`, corners included."""
+    cell = canvases.shape[1] // grid_width
+    ends = np.stack([actions["corner"], actions["opposite"]])
+    y, x = np.sort(ends // grid_width, axis=0), np.sort(ends % grid_width, axis=0)
+    (top, bottom), (left, right) = cell * (y + [[0], [1]]), cell * (x + [[0], [1]])
+    for i, shade in enumerate(actions["shade"]):
+        rows, columns = slice(top[i], bottom[i]), slice(left[i], right[i])
+        canvases[i, rows, columns] = shade / (NUM_SHADES - 1)
+
+
+class Rectangles(Episodes):
+    """Grey canvases on which commands fill rectangles, white ones too; see `Episodes`."""
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 1,
+        canvas_width: int = 32,
+        grid_width: int = 16,
+        episode_length: int = 7,
+        use_color: bool = False,
+        background: str = "white",
+        seed: int = 0,
+    ):
+        """Takes what `Config.environment` gives; without noise, seed has no effect."""
+        if use_color or background != "white" or canvas_width % grid_width:
+            raise ValueError(
+                f"use_color={use_color}, background={background!r}, canvas_width="
+                f"{canvas_width}, grid_width={grid_width}: expected grey rectangles on "
+                "white paper, and cells of whole px."
+            )
+        sizes = {"canvas_width": canvas_width, "grid_width": grid_width}
+        super().__init__(
+            settings={"environment": "rectangles", **sizes},
+            language=language_of(sizes),
+            batch_size=batch_size,
+            episode_length=episode_length,
+            num_channels=1,
+        )
+
+    def _begin(self, seed: int | None) -> np.ndarray:
+        width = self.settings["canvas_width"]
+        self._canvases = np.ones((self.batch_size, width, width, 1), np.float32)
+        return self._canvases.copy()
+
+    def _execute(self, actions) -> np.ndarray:
+        fill(self._canvases, actions, self.settings["grid_width"])
+        return self._canvases.copy()
+
+
+register_environment("rectangles", Rectangles, language_of)
+CONFIG = dataclasses.replace(preset("mnist_small"), environment_name="rectangles")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Trains an agent of rectangles.")
+    parser.add_argument("--run_dir", type=Path, default=Path("runs/rectangles"))
+    parser.add_argument("--max_minutes", type=float, default=10.0)
+    flags = parser.parse_args()
+    config = dataclasses.replace(CONFIG, max_minutes=flags.max_minutes)
+    if table := train(config, flags.run_dir):
+        print(table)
+    _, canvases = load_agent(flags.run_dir).sample(64)
+    save_png(flags.run_dir / "rectangles.png", sheet(canvases), scale=4)

@@ -14,6 +14,8 @@ from spiral_jax.system import load_dataset, make_actor, make_learner, make_syste
 from spiral_jax.trained import TrainedAgent, export_agent, load_agent
 from tests.conftest import play_by_the_specs
 
+pytestmark = pytest.mark.slow
+
 
 def test_rectangles_by_hand():
     """Cells of 2 px: (0, 1) to (1, 1), given from below; then all, half as light."""

@@ -35,6 +35,8 @@ import numpy as np
 from absl import app
 from spiral_jax import train as t
 from tests.test_hosts import NoEvaluator
+
+pytestmark = pytest.mark.slow
 class Run(t._Run):
     def close(self):
         super().close()

@@ -1,4 +1,4 @@
-"""Several devices learn what one learns. Needs devices of its own: see the Makefile."""
+"""Several devices learn what one learns. Needs devices of its own: `make slow`."""
 
 import dataclasses
 

@@ -295,12 +295,13 @@ class Peers:
         meetings = [beat.meetings for beat in all_beats]
         late = [beat for beat in all_beats if beat.meetings < max(meetings)]
         since = f"for {self._limit:.0f} s"
+        hint = "If that is no reason to end, raise --stuck_seconds."
         if late:
             who = "; ".join(f"{beat} is stuck {since} at: {beat.doing}" for beat in late)
-            return f"{who}. The others wait for it."
+            return f"{who}. The others wait for it. {hint}"
         return (
             f"All processes are stuck {since} at: {self._me.doing}. All have come to it, "
-            "so a device or the network between them has failed."
+            f"so a device or the network between them has failed. {hint}"
         )
 
     def _end(self, trouble: str) -> None:
@@ -310,7 +311,7 @@ class Peers:
         print(
             f"\nThis run cannot go on. {trouble}\nProcess {self._me.process} ends too, "
             "without saving; the same command on all hosts goes on from the newest "
-            "checkpoint. If an update does take that long, raise --stuck_seconds.",
+            "checkpoint.",
             file=sys.stderr,
             flush=True,
         )

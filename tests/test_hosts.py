@@ -26,6 +26,7 @@ from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 from tests.conftest import assert_trees_equal
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 # `experiments.launch` without the measuring of drawings, which has tests of its own. Each
@@ -35,8 +36,6 @@ import numpy as np
 from absl import app
 from spiral_jax import train as t
 from tests.test_hosts import NoEvaluator
-
-pytestmark = pytest.mark.slow
 class Run(t._Run):
     def close(self):
         super().close()

@@ -18,14 +18,14 @@ pytestmark = pytest.mark.slow
 
 
 def test_rectangles_by_hand():
-    """Cells of 2 px: (0, 1) to (1, 1), given from below; then all, half as light."""
-    actions = {"corner": [5, 0], "opposite": [1, 15], "shade": [0, 2]}
-    canvases = np.ones([2, 8, 8, 1], np.float32)
+    """Cells of 2 px: (0, 1) to (1, 1), given from below, in ink; then all, as paper."""
+    actions = {"corner": [5, 0], "opposite": [1, 15], "paper": [0, 1]}
+    canvases = np.full([2, 8, 8, 1], 0.5, np.float32)
     fill(canvases, {k: np.array(v) for k, v in actions.items()}, grid_width=4)
-    expected = np.ones([8, 8])
+    expected = np.full([8, 8], 0.5)
     expected[0:4, 2:4] = 0
     np.testing.assert_array_equal(canvases[0, ..., 0], expected)
-    np.testing.assert_array_equal(canvases[1], np.full([8, 8, 1], 0.5))
+    np.testing.assert_array_equal(canvases[1], np.ones([8, 8, 1]))
 
 
 def test_it_is_an_environment_like_ours(rng):
@@ -34,7 +34,7 @@ def test_it_is_an_environment_like_ours(rng):
     assert (last.observation["canvas"] < 1).any()
     assert (first.observation["canvas"] == 1).all()
     assert make_environment(environment.settings).settings == environment.settings
-    with pytest.raises(ValueError, match="expected grey rectangles"):
+    with pytest.raises(ValueError, match="expected black ink"):
         Rectangles(canvas_width=30)
 
 
@@ -56,14 +56,14 @@ def test_its_agent_learns_and_is_kept(tmp_path):
     learner = make_learner(system, images, store)
     actor = make_actor(system, store, 0, images=images)
     scores = [float(learner.step(actor.play())["policy/score"]) for _ in range(40)]
-    assert np.mean(scores[-10:]) > 0.75 * np.mean(scores[:10])
+    assert np.mean(scores[-10:]) > 0.6 * scores[0]
 
     export_agent(TrainedAgent(system, learner.average, learner.num_updates), tmp_path)
     programs, canvases = load_agent(tmp_path).reconstruct(images[:3])
     again = Program.from_json(programs[2].to_json())
     np.testing.assert_array_equal(again.render(), canvases[2])
     assert again.render(width=64).shape == (64, 64, 1)
-    assert language_of(again.settings).names == ("corner", "opposite", "shade")
+    assert language_of(again.settings).names == ("corner", "opposite", "paper")
     with pytest.raises(ValueError, match="environment='rectangles': only paintings"):
         again.to_svg()
 

@@ -18,14 +18,12 @@ from spiral_jax.programs import CommandLanguage, Component
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 
-NUM_SHADES = 5
-
 
 def language_of(settings) -> CommandLanguage:
-    """A command is two opposite corners, and how light the rectangle is."""
+    """A command is two opposite corners, and whether to fill with ink or with paper."""
     width = settings["grid_width"]
     corners = [Component(name, width**2, width) for name in ("corner", "opposite")]
-    return CommandLanguage((*corners, Component("shade", NUM_SHADES)))
+    return CommandLanguage((*corners, Component("paper", 2)))
 
 
 def fill(canvases: np.ndarray, actions, grid_width: int) -> None:
@@ -34,13 +32,12 @@ def fill(canvases: np.ndarray, actions, grid_width: int) -> None:
     ends = np.stack([actions["corner"], actions["opposite"]])
     y, x = np.sort(ends // grid_width, axis=0), np.sort(ends % grid_width, axis=0)
     (top, bottom), (left, right) = cell * (y + [[0], [1]]), cell * (x + [[0], [1]])
-    for i, shade in enumerate(actions["shade"]):
-        rows, columns = slice(top[i], bottom[i]), slice(left[i], right[i])
-        canvases[i, rows, columns] = shade / (NUM_SHADES - 1)
+    for i, paper in enumerate(actions["paper"]):
+        canvases[i, top[i] : bottom[i], left[i] : right[i]] = paper
 
 
 class Rectangles(Episodes):
-    """Grey canvases on which commands fill rectangles, white ones too; see `Episodes`."""
+    """Grey canvases on which commands fill rectangles, black or white; see `Episodes`."""
 
     def __init__(
         self,
@@ -57,7 +54,7 @@ class Rectangles(Episodes):
         if use_color or background != "white" or canvas_width % grid_width:
             raise ValueError(
                 f"use_color={use_color}, background={background!r}, canvas_width="
-                f"{canvas_width}, grid_width={grid_width}: expected grey rectangles on "
+                f"{canvas_width}, grid_width={grid_width}: expected black ink on "
                 "white paper, and cells of whole px."
             )
         sizes = {"canvas_width": canvas_width, "grid_width": grid_width}

@@ -390,6 +390,9 @@ PRESETS: dict[str, Config] = {
         shadows=False,
         policy="pointer",
         entropy_cost=0.05,
+        # What a command improves has to count although a later one may change it again.
+        # Undiscounted, agents rebuilt one object only, with the last command.
+        discount=0.5,
     ),
     "scenes": Config(
         dataset="scenes", conditional=True, grid_width=16, episode_length=21

@@ -23,6 +23,10 @@ PACKAGES = "libegl1 libgl1-mesa-dri libglx-mesa0, or libosmesa6"
 # nearly square, with room for tall objects at the back.
 GROUND_WIDTH, GROUND_DEPTH = 16.0, 20.0
 
+# Two threads in GL at once have crashed the process (Mesa's llvmpipe, inside mjr_render,
+# about once in some minutes), and were hardly faster than one: docs/scenes.md.
+_GL = threading.Lock()
+
 # Half sizes as MuJoCo takes them, and height of the centre, for radius 1. Chosen so that
 # the four differ at 64 px: a box shows a face and a top, a cylinder is narrower, a
 # capsule narrower still and taller.
@@ -94,7 +98,8 @@ class SceneRenderer(threading.local):
             [getattr(mujoco.mjtGeom, f"mjGEOM_{shape.upper()}") for shape in SHAPES]
         )
         try:
-            self._renderer = mujoco.Renderer(self._model, canvas_width, canvas_width)
+            with _GL:
+                self._renderer = mujoco.Renderer(self._model, canvas_width, canvas_width)
             _close_at_exit(self._renderer)
             from OpenGL import GL  # a dependency of mujoco
 
@@ -109,7 +114,8 @@ class SceneRenderer(threading.local):
         for i, picture in enumerate(pictures):
             self._arrange(Objects(*(field[i] for field in objects)))
             self._renderer.update_scene(self._data, camera="camera")
-            self._renderer.render(out=picture)
+            with _GL:
+                self._renderer.render(out=picture)
         return pictures
 
     def _arrange(self, scene: Objects) -> None:

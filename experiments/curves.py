@@ -37,14 +37,14 @@ def read_curve(run_dir: Path, metric: str, untrained: float) -> dict[str, list[f
     }
 
 
-def make_figure():
-    """Makes a figure with two panels side by side, which share the y axis."""
+def make_figure(share_y: bool = True):
+    """Makes a figure with two panels side by side."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    return pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=share_y)
 
 
 def plot_curve(axis, curve: dict[str, list[float]], key: str, **style) -> None:

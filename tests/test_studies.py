@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from experiments.curves import read_curve
-from experiments.studies import conditional_rewards, scenes_rewards
+from experiments.studies import conditional_rewards, reward_forms, scenes_rewards
+from experiments.studies.reward_forms import visible_strokes
 from experiments.studies.study import Options, Study, load_variants, measure
 from spiral_jax.data import to_float
+from spiral_jax.environments import Painting
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from tests.conftest import needs_gl
 from tests.test_experiments import run
@@ -142,8 +144,34 @@ def test_studies_refuse_with_a_reason(tmp_path):
         assert flag in text
 
 
+def test_visible_strokes_by_hand():
+    environment = Painting(
+        canvas_width=32,
+        grid_width=16,
+        episode_length=7,
+        brush_sizes=(2.5, 4.0),
+        use_color=False,
+        use_pressure=False,
+    )
+    middle, corner = 8 * 16 + 8, 2 * 16 + 2
+    commands = {
+        # A move; a dot; a larger one over it; a move; a stroke; a move.
+        "flag": [0, 1, 1, 0, 1, 0],
+        "end": [middle, middle, middle, corner, corner + 5, middle],
+        "control": [middle, middle, middle, corner, corner, middle],
+        "size": [0, 0, 1, 0, 0, 0],
+    }
+    actions = {k: np.array(v, np.int32)[:, None] for k, v in commands.items()}
+    visible = visible_strokes(environment, actions)
+    np.testing.assert_array_equal(visible[:, 0], [0, 0, 1, 0, 1, 0])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("study", [conditional_rewards.STUDY, scenes_rewards.STUDY])
+@pytest.mark.parametrize(
+    "study",
+    [conditional_rewards.STUDY, reward_forms.STUDY, scenes_rewards.STUDY],
+    ids=lambda study: study.name,
+)
 def test_studies_run_from_end_to_end(study, tmp_path):
     flags = ["--tiny", f"--runs={tmp_path / 'runs'}"]
     labels = list(study.variants)

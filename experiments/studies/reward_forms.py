@@ -1,0 +1,110 @@
+r"""Reward at the end or at every command: does an agent use all of its strokes? (P1).
+
+  python -m experiments.studies.reward_forms --max_minutes=60
+
+Trains two unconditional MNIST agents on the same budget: rewarded by the critic's score
+of the finished drawing (`final`), and by what each command adds to it (`delta`). The
+figure shows Fréchet distance against frames, and for each command of the episode the
+share of drawings in which its stroke is still seen at the end.
+experiments/studies/study.py explains how to train side by side.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.curves import make_figure, plot_curve
+from experiments.studies.study import Options, Study, Trained, run_study
+from spiral_jax.environments.episodes import Episodes
+from spiral_jax.system import sample_drawings
+from spiral_jax.types import Actions
+
+STUDY = Study(
+    name="reward_forms",
+    preset="mnist_small",
+    variants={"delta": {"reward": "delta"}, "final": {"reward": "final"}},
+)
+COLORS = {"delta": "tab:blue", "final": "tab:orange"}
+NUM_DRAWINGS, TINY_DRAWINGS = 512, 8
+
+
+def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options) -> None:
+    """Adds how many commands paint, and how many of their strokes are seen at the end."""
+    num_drawings = TINY_DRAWINGS if options.tiny else NUM_DRAWINGS
+    for label, (system, params, _) in agents.items():
+        seed = system.seed("evaluation")
+        drawings = sample_drawings(system, params, num_drawings, seed)
+        environment = system.environment(batch_size=num_drawings)
+        visible = visible_strokes(environment, drawings.actions)
+        environment.close()
+        painted = drawings.actions["flag"] == 1
+        result["variants"][label] |= {
+            "painted": painted.mean(axis=1).tolist(),
+            "visible": visible.mean(axis=1).tolist(),
+            "visible_of_painted": float(visible.sum() / max(painted.sum(), 1)),
+        }
+
+
+def visible_strokes(environment: Episodes, actions: Actions) -> np.ndarray:
+    """Says which strokes are seen on the finished canvas.
+
+    A stroke is seen if the finished canvas would change, had the pen been moved instead,
+    by at least half as much (summed over px) as the stroke alone changes an empty canvas:
+    ink is translucent, so what is painted over hardly ever vanishes altogether.
+
+    Args:
+      environment: a painting without noise, of `B` canvases.
+      actions: commands `[T, B]`.
+
+    Returns:
+      `[T, B]` bool; False where nothing was painted.
+    """
+    flags = actions["flag"]
+    play = lambda flag: _play(environment, {**actions, "flag": flag})
+    finished, blank = play(flags), play(np.zeros_like(flags))
+    visible = np.zeros(flags.shape, bool)
+    for t in range(len(flags)):
+        this = np.arange(len(flags))[:, None] == t
+        lost = np.abs(play(np.where(this, 0, flags)) - finished).sum(axis=(1, 2, 3))
+        alone = np.abs(play(np.where(this, flags, 0)) - blank).sum(axis=(1, 2, 3))
+        visible[t] = (flags[t] == 1) & (lost >= 0.5 * alone)
+    return visible
+
+
+def _play(environment: Episodes, actions: Actions) -> np.ndarray:
+    """Returns the finished canvases `[B, H, W, C]`."""
+    environment.reset()
+    for t in range(len(actions["flag"])):
+        step = environment.step({name: values[t] for name, values in actions.items()})
+    return step.observation["canvas"].copy()
+
+
+def draw(result: dict[str, Any]):
+    """Draws distance against frames, and what is seen of each command's strokes."""
+    figure, axes = make_figure(share_y=False)
+    for label, variant in result["variants"].items():
+        color = COLORS[label]
+        plot_curve(axes[0], variant["curve"], "frames", color=color, label=label)
+        commands = np.arange(1, len(variant["visible"]) + 1)
+        for key, line in (("painted", ":"), ("visible", "-")):
+            axes[1].plot(
+                commands,
+                variant[key],
+                color=color,
+                linestyle=line,
+                marker=".",
+                label=f"{label}, {key}",
+            )
+    axes[0].set_yscale("log")
+    axes[0].set_ylabel(variant["label"])
+    axes[0].legend()
+    axes[1].set_xlabel("command")
+    axes[1].set_ylabel("share of drawings")
+    axes[1].set_ylim(0, 1.03)
+    axes[1].grid(alpha=0.3)
+    axes[1].legend()
+    return figure
+
+
+if __name__ == "__main__":
+    run_study(STUDY, draw, extend)

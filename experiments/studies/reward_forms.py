@@ -15,7 +15,8 @@ import numpy as np
 
 from experiments.curves import make_figure, plot_curve
 from experiments.studies.study import Options, Study, Trained, run_study
-from spiral_jax.environments.episodes import Episodes
+from spiral_jax.environments import Episodes
+from spiral_jax.environments.rerender import execute
 from spiral_jax.system import sample_drawings
 from spiral_jax.types import Actions
 
@@ -60,7 +61,7 @@ def visible_strokes(environment: Episodes, actions: Actions) -> np.ndarray:
       `[T, B]` bool; False where nothing was painted.
     """
     flags = actions["flag"]
-    play = lambda flag: _play(environment, {**actions, "flag": flag})
+    play = lambda flag: execute(environment, {**actions, "flag": flag})[-1]
     finished, blank = play(flags), play(np.zeros_like(flags))
     visible = np.zeros(flags.shape, bool)
     for t in range(len(flags)):
@@ -69,14 +70,6 @@ def visible_strokes(environment: Episodes, actions: Actions) -> np.ndarray:
         alone = np.abs(play(np.where(this, flags, 0)) - blank).sum(axis=(1, 2, 3))
         visible[t] = (flags[t] == 1) & (lost >= 0.5 * alone)
     return visible
-
-
-def _play(environment: Episodes, actions: Actions) -> np.ndarray:
-    """Returns the finished canvases `[B, H, W, C]`."""
-    environment.reset()
-    for t in range(len(actions["flag"])):
-        step = environment.step({name: values[t] for name, values in actions.items()})
-    return step.observation["canvas"].copy()
 
 
 def draw(result: dict[str, Any]):

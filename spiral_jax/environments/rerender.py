@@ -10,6 +10,7 @@ from spiral_jax.environments import painting, scenes
 from spiral_jax.environments.episodes import Episodes
 from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.renderers.mypaint import Brush
+from spiral_jax.types import Actions
 
 
 class Kind(NamedTuple):
@@ -111,9 +112,23 @@ def rerender(
     environment = make_environment(
         settings, batch_size=1, episode_length=len(program) + 1
     )
-    canvases = [environment.reset().observation["canvas"][0]]
-    for t in range(len(program)):
-        actions = {name: values[t : t + 1] for name, values in program.actions.items()}
-        canvases.append(environment.step(actions).observation["canvas"][0])
+    canvases = execute(environment, {k: v[:, None] for k, v in program.actions.items()})
     environment.close()
-    return np.stack(canvases)
+    return canvases[:, 0]
+
+
+def execute(environment: Episodes, actions: Actions) -> np.ndarray:
+    """Runs programs side by side, one on each of an environment's empty canvases.
+
+    Args:
+      environment: of `B` canvases; it begins anew.
+      actions: valid commands, `[T, B]` each, T at most the episode's commands.
+
+    Returns:
+      `[T+1, B, H, W, C]` float32 in 0..1: the canvases before the first and after every
+      command.
+    """
+    steps = [environment.reset()]
+    for commands in zip(*actions.values()):
+        steps.append(environment.step(dict(zip(actions, commands))))
+    return np.stack([step.observation["canvas"] for step in steps])

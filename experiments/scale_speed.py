@@ -1,5 +1,6 @@
 """`benchmark scale`: the speed of whole training, by where rollouts run."""
 
+import collections
 import dataclasses
 import threading
 import time
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.config import Config
+from spiral_jax.learner import TrainingState, Update
 from spiral_jax.parallel import SAME, Parallel, choose_devices
 from spiral_jax.queues import ParameterStore, TrajectoryQueue
 from spiral_jax.system import (
@@ -156,17 +158,26 @@ def benchmark_parts(config: Config, seconds: float) -> None:
     parts = {"rollout": lambda: actor.play().trajectory.canvases}
     parts |= update_parts(system, trajectory)
     for name, work in parts.items():
-        print(f"  {name:24s}{1e3 / _rate(work, seconds):9.2f} ms", flush=True)
+        took = 1 / _rate(work, seconds)
+        print(f"  {name:24s}{1e3 * took:9.2f} ms", flush=True)
+    updates, state = initial(system, trajectory)
+    products = products_of(
+        updates[0].apply, state.policy, state.critic.params, trajectory
+    )
+    least = sum(number / _rate(work, seconds / 10) for work, number in products)
+    number = sum(number for _, number in products)
+    print(
+        f"  {'its products alone':24s}{1e3 * least:9.2f} ms ({number} convolutions and "
+        f"matrix products)\n  the policy update takes {took / least:.2f} times as long"
+    )
 
 
 def update_parts(system: System, trajectory: Trajectory) -> dict[str, Callable]:
     """Compiles what learners do, each part alone, on a trajectory and fresh parameters.
 
-    The first two parts are in the policy update.
+    The first two parts are in the policy update, the last one.
     """
-    updates = make_updates(system, Parallel())
-    state = initial_state(system, updates, trajectory.canvases.shape[2:])
-    state = jax.device_put(state)
+    updates, state = initial(system, trajectory)
     policy_update, critic_update = (jax.jit(update.apply) for update in updates)
     pictures, targets = trajectory.canvases[-1], trajectory.targets
     canvases = trajectory.canvases.reshape(-1, *trajectory.canvases.shape[2:])
@@ -183,3 +194,55 @@ def update_parts(system: System, trajectory: Trajectory) -> dict[str, Callable]:
             state.policy, state.critic.params, trajectory
         ),
     }
+
+
+def initial(
+    system: System, trajectory: Trajectory
+) -> tuple[tuple[Update, Update], TrainingState]:
+    """Makes the learners of policy and critic, and fresh parameters on the device."""
+    updates = make_updates(system, Parallel())
+    state = initial_state(system, updates, trajectory.canvases.shape[2:])
+    return updates, jax.device_put(state)
+
+
+def products_of(function: Callable, *arguments) -> list[tuple[Callable, int]]:
+    """Takes the convolutions and matrix products out of a program.
+
+    Args:
+      function: what is compiled.
+      *arguments: what it is called with; only shapes and dtypes matter.
+
+    Returns:
+      Each kind of product, compiled by itself for random numbers of the same shapes, and
+      how often the program has it, loops counted in full.
+    """
+    found, counts = {}, collections.Counter()
+
+    def visit(jaxpr, times: int) -> None:
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+                shapes = [str(variable.aval) for variable in equation.invars]
+                kind = f"{equation.primitive} {shapes} {equation.params}"
+                found[kind] = equation
+                counts[kind] += times
+            inside = times * equation.params.get("length", 1)
+            for value in jax.tree.leaves(equation.params, is_leaf=_is_program):
+                if _is_program(value):
+                    visit(getattr(value, "jaxpr", value), inside)
+
+    visit(jax.make_jaxpr(function)(*arguments).jaxpr, 1)
+    return [(_alone(equation), counts[kind]) for kind, equation in found.items()]
+
+
+def _is_program(value) -> bool:
+    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+
+
+def _alone(equation) -> Callable:
+    key = jax.random.key(0)
+    operands = [
+        jax.random.normal(key, variable.aval.shape, variable.aval.dtype)
+        for variable in equation.invars
+    ]
+    multiply = jax.jit(lambda *xs: equation.primitive.bind(*xs, **equation.params))
+    return lambda: multiply(*operands)

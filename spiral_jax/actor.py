@@ -122,7 +122,7 @@ class Actor:
         actor_id: int = 0,
         num_rollouts: int = 0,
         targets: ImageData | None = None,
-        device: jax.Device | None = None,
+        device: jax.Device,
         keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
     ):
         """Takes an environment and what to play with.
@@ -135,7 +135,7 @@ class Actor:
           actor_id: its number.
           num_rollouts: how many it has played before.
           targets: what a conditional agent is shown.
-          device: where the policy runs; None: where JAX runs things.
+          device: where the policy runs.
           keep: takes the part of a trajectory that is to be learnt from.
         """
         self._keep = keep

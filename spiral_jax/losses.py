@@ -1,7 +1,8 @@
 """Losses of the two learners: builders that return loss functions.
 
 The policy learns by V-trace actor-critic (IMPALA, Espeholt et al. 2018) or by A2C with
-Monte-Carlo returns (paper, equation 2); the critic by WGAN-GP (paper, equation 3).
+Monte-Carlo returns (paper, equation 2); the critic by WGAN-GP (paper, equation 3) or, if
+spectral normalisation keeps it smooth, by the standard GAN loss (SPIRAL++).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from spiral_jax.types import PolicyOutput, Trajectory
 
 Metrics = Mapping[str, chex.Array]
 EPSILON = 1e-6
+REGULARISERS = ("gp", "spectral")
 ONE_DEVICE = Parallel()
 
 
@@ -198,22 +200,31 @@ def gradient_penalty(
 def make_critic_loss(
     discriminator: Discriminator,
     *,
+    regulariser: str,
     gradient_penalty_cost: float,
     offset_cost: float,
     parallel: Parallel = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
     """Builds `loss(params, key, real, fake, target=None) -> (scalar, metrics)`.
 
-    `-E D(real) + E D(fake) + gradient_penalty_cost GP + offset_cost offset^2`; the last
-    term pins the critic's free constant: offset is the mean of the two expectations.
+    With "gp", `-E D(real) + E D(fake) + gradient_penalty_cost GP + offset_cost offset^2`;
+    the last term pins the critic's free constant: offset is the mean of the two
+    expectations. With "spectral", D is the logit of being real, and the loss that of
+    Goodfellow et al. 2014, `E softplus(-D(real)) + E softplus(D(fake))`.
     With targets the critic judges the pairs (target, real) and (target, fake).
 
     Args:
-      discriminator: the critic.
-      gradient_penalty_cost: lambda.
-      offset_cost: weight of the pin.
+      discriminator: the critic; for "spectral", made with it.
+      regulariser: "gp" or "spectral".
+      gradient_penalty_cost: lambda, of "gp".
+      offset_cost: weight of the pin, of "gp".
       parallel: the devices that hold the batch; see `make_policy_loss`.
+
+    Raises:
+      ValueError: unknown regulariser.
     """
+    if regulariser not in REGULARISERS:
+        raise ValueError(f"regulariser={regulariser!r}: expected one of {REGULARISERS}.")
 
     def loss(
         params,
@@ -226,24 +237,30 @@ def make_critic_loss(
         chex.assert_equal_shape([real, fake])
         twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), target)
         scores = discriminator.apply(params, jnp.concatenate([real, fake]), twice)
-        real_score, fake_score = jnp.mean(scores.reshape(2, -1), axis=1)
+        scores = scores.reshape(2, -1)
+        real_score, fake_score = jnp.mean(scores, axis=1)
+        gap = real_score - fake_score
+        offset = 0.5 * (real_score + fake_score)
+        metrics = {"critic/gap": gap, "critic/offset": offset}
+        if regulariser == "spectral":
+            signs = jnp.array([[-1.0], [1.0]])
+            total = jnp.sum(jnp.mean(jax.nn.softplus(signs * scores), axis=1))
+            right = jnp.mean(signs * scores < 0)
+            return total, {**metrics, "critic/loss": total, "critic/accuracy": right}
         shape = (parallel.whole(real.shape[0]), 1, 1, 1)
         mix = parallel.split(jax.random.uniform(key, shape))
         penalty, norm = gradient_penalty(
             lambda x: discriminator.apply(params, x, target),
             mix * real + (1 - mix) * fake,
         )
-        gap = real_score - fake_score
-        offset = 0.5 * (real_score + fake_score)
         # The square of the mean over all devices; its gradient, 2 mean d(offset), has to
         # be written out because gradients are averaged over devices only afterwards.
         mean = jax.lax.stop_gradient(parallel.mean(offset))
         pin = 2.0 * mean * offset - mean**2
         total = -gap + gradient_penalty_cost * penalty + offset_cost * pin
         return total, {
+            **metrics,
             "critic/loss": total,
-            "critic/gap": gap,
-            "critic/offset": offset,
             "critic/gradient_penalty": penalty,
             "critic/gradient_norm": norm,
         }

@@ -36,15 +36,34 @@ class Parallel:
       mode: "jit" or "pmap".
     """
 
-    def __init__(self, devices: Sequence[jax.Device] | None = None, mode: str = "jit"):
-        """Takes devices (None: the first one that JAX has) and the mode."""
+    def __init__(
+        self,
+        devices: Sequence[jax.Device] | None = None,
+        mode: str = "jit",
+        actor_devices: Sequence[jax.Device] = (),
+    ):
+        """Takes the group.
+
+        Args:
+          devices: None: the first one that JAX has.
+          mode: "jit" or "pmap".
+          actor_devices: others of this process, where its actor threads run the policy;
+            none: on the first of its own that are in the group.
+        """
         self._devices = devices
+        self._actor_devices = actor_devices
         self.mode = mode
 
     @functools.cached_property
     def devices(self) -> tuple[jax.Device, ...]:
         """The group; JAX starts when it is first asked for."""
         return tuple(self._devices or jax.local_devices()[:1])
+
+    def actor_device(self, number: int) -> jax.Device:
+        """Returns where actor thread `number` of this process runs the policy."""
+        own = [d for d in self.devices if d.process_index == jax.process_index()]
+        choice = self._actor_devices or own[:1]
+        return choice[number % len(choice)]
 
     @functools.cached_property
     def shard(self) -> tuple[int, int]:
@@ -193,16 +212,21 @@ class Parallel:
         return parts.reshape(shape)
 
 
-def choose_devices(num_devices: int, mode: str, batch_size: int) -> Parallel:
+def choose_devices(
+    num_devices: int, mode: str, batch_size: int, num_actor_devices: int = 0
+) -> Parallel:
     """Makes the group that a run asks for.
 
     Args:
-      num_devices: how many, the first ones of each process; 0: all.
+      num_devices: how many a run uses, the first ones of each process; 0: all.
       mode: "jit" or "pmap".
-      batch_size: must be a multiple of their number.
+      batch_size: must be a multiple of the number of those that learn.
+      num_actor_devices: how many of them, the last ones of each process, act and do not
+        learn; 0: actors share the first one that learns.
 
     Raises:
-      ValueError: there are not so many, or the batch cannot be split among them.
+      ValueError: there are not so many, or none is left to learn, or the batch cannot be
+        split among those.
     """
     num_processes = jax.process_count()
     if mode == "pmap" and num_processes > 1:
@@ -222,11 +246,19 @@ def choose_devices(num_devices: int, mode: str, batch_size: int) -> Parallel:
             f"devices=0: the processes have different numbers of them, {counts}; set "
             f"devices={counts[0]}."
         )
+    used = num_devices or counts[0]
+    num_learning = used - num_actor_devices
+    if num_learning < 1:
+        raise ValueError(
+            f"actor_devices={num_actor_devices} of {used} devices in use "
+            f"({found[0][0].platform}): none is left to learn; expected at most "
+            f"{used - 1}."
+        )
     # In the order of the processes: each holds a part of the batch in one piece.
-    devices = [device for some in found for device in some[: num_devices or len(some)]]
+    devices = [device for some in found for device in some[:num_learning]]
     if batch_size % len(devices):
         raise ValueError(
             f"batch_size={batch_size} cannot be split among {len(devices)} devices; "
             "expected a multiple of that."
         )
-    return Parallel(devices, mode)
+    return Parallel(devices, mode, found[jax.process_index()][num_learning:used])

@@ -107,7 +107,11 @@ def make_system(config: Config) -> System:
         config=config,
         language=environment.language,
         policy=policy,
-        discriminator=make_discriminator(config.critic_width),
+        discriminator=make_discriminator(
+            config.critic_width,
+            spectral=config.critic_regulariser == "spectral",
+            complement=config.complement,
+        ),
         agent=make_agent(policy, environment.language),
     )
 
@@ -173,6 +177,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
     critic_update = make_critic_update(
         make_critic_loss(
             system.discriminator,
+            regulariser=config.critic_regulariser,
             gradient_penalty_cost=config.gradient_penalty_cost,
             offset_cost=config.offset_cost,
             parallel=parallel,
@@ -278,7 +283,6 @@ def make_actor(
     actor_id: int,
     num_rollouts: int = 0,
     images: np.ndarray | None = None,
-    device: jax.Device | None = None,
     parallel: Parallel | None = None,
 ) -> Actor:
     """Builds an actor with an environment of its own.
@@ -293,10 +297,10 @@ def make_actor(
       actor_id: its number in this process; decides its random stream.
       num_rollouts: how many it has played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
-      device: where the policy runs.
-      parallel: the devices that learn; None: one of this process.
+      parallel: the devices that learn, and that actors use; None: one of this process.
     """
     config, seed, parallel = system.config, system.seed("actors"), parallel or Parallel()
+    device = parallel.actor_device(actor_id)
     batch_size, keep = config.batch_size, lambda trajectory: trajectory
     if config.synchronous:
         keep = lambda trajectory: parallel.part(trajectory, TRAJECTORY_PLACES)

@@ -75,7 +75,7 @@ class _Run:
                 "folder, or delete this one."
             )
         self._parallel = choose_devices(
-            config.devices, config.parallel, config.batch_size
+            config.devices, config.parallel, config.batch_size, config.actor_devices
         )
         self._system, data = make_system(config), load_dataset(config)
         self._store = ParameterStore()

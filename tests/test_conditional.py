@@ -12,6 +12,7 @@ from spiral_jax.data import to_float
 from spiral_jax.learner import Draws, make_iteration
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
+from spiral_jax.networks.discriminator import complete
 from spiral_jax.parallel import Parallel
 from spiral_jax.programs import painting_language
 from spiral_jax.queues import ParameterStore
@@ -54,7 +55,9 @@ def test_pairs_of_target_and_canvas_are_scored_by_hand():
     )
     target = np.full([2, 1, 1, 1], 0.5, np.float32)
     fake = np.full([2, 1, 1, 1], 0.25, np.float32)
-    loss = make_critic_loss(critic, gradient_penalty_cost=10.0, offset_cost=0.0)
+    loss = make_critic_loss(
+        critic, regulariser="gp", gradient_penalty_cost=10.0, offset_cost=0.0
+    )
     total, metrics = loss(jnp.float32(2.0), KEY, target, fake, target)
     # real 2 * 0.5 + 1.5, fake 2 * 0.25 + 1.5, penalty (2 - 1)^2
     assert metrics["critic/gap"] == pytest.approx(0.5)
@@ -207,6 +210,12 @@ def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
     [
         ("mnist_small", {"reward_source": "l2"}, "reward_source='l2' needs a target"),
         ("mnist_small", {"blind": True}, "blind=True needs a target"),
+        ("mnist_small", {"complement": True}, "complement=True needs a target"),
+        (
+            "mnist_conditional",
+            {"complement": True, "reward_source": "l2"},
+            "there is no critic",
+        ),
         ("mnist_small", {"reward_source": "l1"}, "reward_source='l1': expected one of"),
         ("scenes", {"conditional": False}, "conditional=False with dataset='scenes'"),
         ("scenes", {"stroke_start_cost": 1.0}, "stroke_start_cost=1.0 with"),
@@ -216,6 +225,22 @@ def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
 def test_impossible_settings_are_refused(name, changes, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(preset(name), **changes)
+
+
+def test_the_complement_critic_scores_halves_that_it_completes():
+    images, target = np.zeros([1, 8, 8, 1]), np.ones([1, 8, 8, 1], np.float32)
+    left, right = complete(images, target)
+    assert (left[:, :, :4] == 0).all()
+    assert (left[:, :, 4:] == 1).all()
+    np.testing.assert_array_equal(right, 1 - left)
+    a, b = np.random.default_rng(0).random([2, 1, 8, 8, 1]).astype(np.float32)
+    complement, alone = make_discriminator(4, complement=True), make_discriminator(4)
+    params = complement.init(KEY, a, b)  # of pictures of one channel, not two
+    scores = [alone.apply(params, x)[0] for x in complete(a, b)]
+    assert complement.apply(params, a, b)[0] == pytest.approx(np.mean(scores), abs=1e-5)
+    # What is real is a target, whole.
+    same = complement.apply(params, b, b)[0]
+    assert same == pytest.approx(float(alone.apply(params, b)[0]), abs=1e-5)
 
 
 def test_the_critics_score_depends_on_the_target():

@@ -113,13 +113,34 @@ def test_gradient_penalty_of_a_linear_critic_is_exact(rng):
 def test_critic_loss_by_hand(rng):
     w = rng.normal(size=[4, 4, 1]).astype(np.float32)
     real, fake = rng.random([2, 5, 4, 4, 1]).astype(np.float32)
-    loss = make_critic_loss(linear_critic(), gradient_penalty_cost=10, offset_cost=0.1)
+    loss = make_critic_loss(
+        linear_critic(), regulariser="gp", gradient_penalty_cost=10, offset_cost=0.1
+    )
     total, metrics = loss(w, jax.random.key(0), real, fake)
     r = np.einsum("nhwc,hwc->n", real, w).mean()
     f = np.einsum("nhwc,hwc->n", fake, w).mean()
     expected = f - r + 10 * (np.linalg.norm(w) - 1) ** 2 + 0.1 * ((r + f) / 2) ** 2
     assert total == pytest.approx(expected, rel=1e-4)
     assert metrics["critic/gap"] == pytest.approx(r - f, rel=1e-3)
+
+
+def test_standard_gan_loss_by_hand():
+    """A critic of one px: logits 2 and -1 for real pictures, 1 and 0.5 for others."""
+    loss = make_critic_loss(
+        linear_critic(), regulariser="spectral", gradient_penalty_cost=9, offset_cost=9
+    )
+    w, real, fake = np.ones([1, 1, 1]), np.array([2.0, -1.0]), np.array([1.0, 0.5])
+    image = lambda x: x.reshape(2, 1, 1, 1).astype(np.float32)
+    total, metrics = loss(w, jax.random.key(0), image(real), image(fake))
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))
+    expected = -np.log(sigmoid(real)).mean() - np.log(1 - sigmoid(fake)).mean()
+    assert total == pytest.approx(expected, rel=1e-5)
+    assert metrics["critic/gap"] == pytest.approx(0.5 - 0.75)
+    assert metrics["critic/accuracy"] == 0.25
+    with pytest.raises(ValueError, match="regulariser='l1'"):
+        make_critic_loss(
+            linear_critic(), regulariser="l1", gradient_penalty_cost=0, offset_cost=0
+        )
 
 
 def trajectory_of(canvases, flags) -> Trajectory:

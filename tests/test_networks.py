@@ -6,7 +6,7 @@ import pytest
 
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import make_discriminator, make_policy
-from spiral_jax.networks.layers import Downsample
+from spiral_jax.networks.layers import Downsample, largest_singular_value
 from spiral_jax.programs import painting_language
 from spiral_jax.types import PolicyOutput, Trajectory
 
@@ -172,6 +172,34 @@ def test_discriminator_scores_pictures_alone_or_in_pairs(rng):
     assert pairs[0] != discriminator.apply(params, images, images)[0]
     with pytest.raises(ValueError, match="power of two"):
         discriminator.init(jax.random.key(0), images[:, :31, :31])
+
+
+def test_spectral_critics_have_layers_of_norm_one(rng):
+    for shape in [(16, 32), (512, 64), (2048, 1)]:
+        matrix = rng.normal(size=shape).astype(np.float32)
+        matrix[:, 0] *= 3.0
+        exact = np.linalg.norm(matrix, ord=2)
+        assert 0.95 * exact < largest_singular_value(matrix) < 1.0001 * exact
+        gradient = jax.grad(largest_singular_value)(matrix)
+        # The gradient of a norm has the norm 1, and points along the matrix.
+        assert np.linalg.norm(gradient) == pytest.approx(1.0, rel=1e-4)
+        found = float(largest_singular_value(matrix))
+        assert np.sum(gradient * matrix) == pytest.approx(found, rel=1e-4)
+    images = rng.random([3, 16, 16, 1]).astype(np.float32)
+    spectral = make_discriminator(8, spectral=True)
+    params = spectral.init(jax.random.key(0), images)
+    scaled = jax.tree.map(lambda x: 5.0 * x if x.ndim == 2 else x, params)
+    np.testing.assert_allclose(
+        spectral.apply(scaled, images), spectral.apply(params, images), rtol=1e-4
+    )
+    divided = jax.tree.map(
+        lambda x: x / largest_singular_value(x) if x.ndim == 2 else x, params
+    )
+    np.testing.assert_allclose(
+        make_discriminator(8).apply(divided, images),
+        spectral.apply(params, images),
+        rtol=1e-5,
+    )
 
 
 def test_presets_and_grids_that_do_not_exist_are_refused():

@@ -236,6 +236,7 @@ def run_study(
             if not compares:
                 return
             agents = load_variants(study, options.runs)
+            options.out.mkdir(parents=True, exist_ok=True)
             result = {
                 "study": study.name,
                 "variants": {
@@ -247,7 +248,6 @@ def run_study(
                 extend(result, agents, options)
         except (ValueError, FileNotFoundError, NotFiniteError) as error:
             raise SystemExit(f"{study.name}: {error}") from error
-        options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{study.name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n")
         save_figure(draw(result), path.with_suffix(".png"))

@@ -2,7 +2,8 @@
 
 Three presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
 strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location
-heads that point at the torso's map: for agents that rebuild what they are shown.
+heads that point at the torso's map, and layer normalisation in front of the LSTM: for
+agents that rebuild what they are shown.
 """
 
 import dataclasses
@@ -34,6 +35,7 @@ class PolicyPreset:
         linear map to `torso[0]` channels).
       core: size of the LSTM and of the linear map before it.
       core_activation: whether a ReLU follows that linear map.
+      core_norm: whether layer normalisation follows them, in front of the LSTM.
       from_blank: whether the canvas is seen as its difference from a blank one.
       convolutional_heads: whether locations are decoded by upsampling.
       pointing_heads: whether locations are pointed at on the layer of the torso that is
@@ -49,6 +51,7 @@ class PolicyPreset:
     from_blank: bool
     convolutional_heads: bool
     pointing_heads: bool = False
+    core_norm: bool = False
 
 
 PRESETS = {
@@ -76,7 +79,13 @@ PRESETS = {
     ),
 }
 
-PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)
+# While the critic is new, all canvases push the policy the same way; what the torso says
+# grows to a hundred times what it was, the LSTM's gates saturate, and it says the same of
+# whatever it sees, for good: value and flag no longer depend on the picture. Heads that
+# point hide it, as they see the torso's map past the LSTM.
+PRESETS["pointer"] = dataclasses.replace(
+    PRESETS["small"], pointing_heads=True, core_norm=True
+)
 
 
 class Policy(NamedTuple):
@@ -161,6 +170,8 @@ class _Network(hk.Module):
         x = hk.Linear(preset.core)(hk.Flatten()(x).astype(jnp.float32))
         if preset.core_activation:
             x = jax.nn.relu(x)
+        if preset.core_norm:
+            x = hk.LayerNorm(-1, create_scale=True, create_offset=True)(x)
         return x, self._map(layers) if preset.pointing_heads else None
 
     def _map(self, layers: list[chex.Array]) -> chex.Array:

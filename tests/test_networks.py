@@ -158,6 +158,28 @@ def test_downsample_is_a_strided_convolution(rng):
     found = ours.apply({"downsample/linear": weights}, images)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
+    # The gradients of both, and those of the norms of their gradients, are the same.
+    def losses(network, to_theirs):
+        loss = lambda p, x: jnp.sum(jnp.tanh(network.apply(to_theirs(p), x)))
+        penalty = lambda p, x: jnp.sum(jax.grad(loss, 1)(p, x) ** 2)
+        second = lambda p, x: jnp.sum(jax.grad(loss)(p, x)["w"] ** 2)
+        return loss, penalty, second
+
+    def kernel(p):
+        w = p["w"].reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5)
+        return {"conv2_d": {"w": w.reshape(4, 4, 3, 5), "b": p["b"]}}
+
+    pairs = zip(losses(ours, lambda p: {"downsample/linear": p}), losses(theirs, kernel))
+    for own, other in pairs:
+        np.testing.assert_allclose(
+            own(weights, images), other(weights, images), rtol=1e-4
+        )
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4),
+            jax.grad(own, (0, 1))(weights, images),
+            jax.grad(other, (0, 1))(weights, images),
+        )
+
 
 def test_discriminator_scores_pictures_alone_or_in_pairs(rng):
     discriminator = make_discriminator(8)

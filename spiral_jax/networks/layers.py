@@ -62,11 +62,13 @@ def largest_singular_value(matrix: jax.Array) -> jax.Array:
 
 
 class Downsample(hk.Module):
-    """A 4x4 convolution of stride 2 (`SAME` padding) as one matrix product.
+    """A 4x4 convolution of stride 2 (`SAME` padding), fast on CPUs, its gradients too.
 
-    XLA's CPU convolutions have slow gradients: the gradient of the gradient penalty of
-    the small critic takes 9 times as long through `hk.Conv2D`
-    (`python -m experiments.benchmark convolution`). The function is the same.
+    The function of `hk.Conv2D(num_channels, 4, 2)`. A convolution is linear in pictures
+    and in weights, so that its gradients, and theirs, are always one of three functions:
+    itself and its two transposes. Each is written in the way that XLA is fast at, and is
+    said to be the others' gradient; XLA's own gradients of gradients are slow
+    (`python -m experiments.benchmark convolution`).
     """
 
     def __init__(self, num_channels: int, name: str | None = None):
@@ -75,22 +77,91 @@ class Downsample(hk.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps `[N, H, W, C]`, H and W even, to `[N, H/2, W/2, num_channels]`."""
-        n, h, w, c = images.shape
-        padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        # Non-overlapping 2x2 blocks as channels; a 4x4 window is 2x2 such blocks.
-        blocks = padded.reshape(n, h // 2 + 1, 2, w // 2 + 1, 2, c)
-        blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
-        blocks = blocks.reshape(n, h // 2 + 1, w // 2 + 1, 4 * c)
-        windows = jnp.concatenate(
-            [
-                blocks[:, :-1, :-1],
-                blocks[:, :-1, 1:],
-                blocks[:, 1:, :-1],
-                blocks[:, 1:, 1:],
-            ],
-            axis=-1,
-        )
-        return hk.Linear(self._num_channels)(windows)
+        w, b = _Weights(self._num_channels, name="linear")(images)
+        return _convolve(images, w) + b
+
+
+class _Weights(hk.Module):
+    """Those of a linear map of windows: `[16 C, num_channels]`, and a bias."""
+
+    def __init__(self, num_channels: int, name: str):
+        super().__init__(name=name)
+        self._num_channels = num_channels
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        size, n = 16 * images.shape[-1], self._num_channels
+        initial = hk.initializers.TruncatedNormal(size**-0.5)
+        w = hk.get_parameter("w", [size, n], images.dtype, init=initial)
+        return w, hk.get_parameter("b", [n], images.dtype, init=jnp.zeros)
+
+
+def _by_windows(images: jax.Array, w: jax.Array) -> jax.Array:
+    """Convolves as a matrix product of all windows of 4x4 px."""
+    n, height, width, c = images.shape
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    # Non-overlapping 2x2 blocks as channels; a window is 2x2 such blocks.
+    blocks = padded.reshape(n, height // 2 + 1, 2, width // 2 + 1, 2, c)
+    blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
+    blocks = blocks.reshape(n, height // 2 + 1, width // 2 + 1, 4 * c)
+    windows = jnp.concatenate(
+        [
+            blocks[:, :-1, :-1],
+            blocks[:, :-1, 1:],
+            blocks[:, 1:, :-1],
+            blocks[:, 1:, 1:],
+        ],
+        axis=-1,
+    )
+    return windows @ w
+
+
+def _by_xla(images: jax.Array, w: jax.Array) -> jax.Array:
+    """Convolves by XLA's own; weights are ordered as windows are."""
+    c = images.shape[-1]
+    kernel = w.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5)
+    return jax.lax.conv_general_dilated(
+        images,
+        kernel.reshape(4, 4, c, -1),
+        window_strides=(2, 2),
+        padding=((1, 1), (1, 1)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@jax.custom_vjp
+def _convolve(images: jax.Array, w: jax.Array) -> jax.Array:
+    return _by_xla(images, w)
+
+
+@jax.custom_vjp
+def _to_images(outputs: jax.Array, w: jax.Array) -> jax.Array:
+    """The transpose of `_convolve` as a function of images."""
+    n, height, width, _ = outputs.shape
+    shape = (n, 2 * height, 2 * width, w.shape[0] // 16)
+    images = jax.ShapeDtypeStruct(shape, outputs.dtype)
+    return jax.linear_transpose(lambda x: _by_windows(x, w), images)(outputs)[0]
+
+
+@jax.custom_vjp
+def _to_weights(images: jax.Array, outputs: jax.Array) -> jax.Array:
+    """The transpose of `_convolve` as a function of weights."""
+    shape = (16 * images.shape[-1], outputs.shape[-1])
+    w = jax.ShapeDtypeStruct(shape, images.dtype)
+    return jax.linear_transpose(lambda w: _by_xla(images, w), w)(outputs)[0]
+
+
+_convolve.defvjp(
+    lambda images, w: (_convolve(images, w), (images, w)),
+    lambda saved, ct: (_to_images(ct, saved[1]), _to_weights(saved[0], ct)),
+)
+_to_images.defvjp(
+    lambda outputs, w: (_to_images(outputs, w), (outputs, w)),
+    lambda saved, ct: (_convolve(ct, saved[1]), _to_weights(ct, saved[0])),
+)
+_to_weights.defvjp(
+    lambda images, outputs: (_to_weights(images, outputs), (images, outputs)),
+    lambda saved, ct: (_to_images(saved[1], ct), _convolve(saved[0], ct)),
+)
 
 
 class ResidualStack(hk.Module):

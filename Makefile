@@ -19,10 +19,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow"
+	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(RUN) -m pytest tests/devices
 
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow
-	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(RUN) -m pytest tests/devices
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .

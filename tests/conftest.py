@@ -1,9 +1,22 @@
 """What several test files need."""
 
+import atexit
 import contextlib
 import dataclasses
 import json
+import os
+import shutil
+import tempfile
 from pathlib import Path
+
+# Many tests, and the processes that they start, compile the same programs. Before JAX is
+# imported, which reads this.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="spiral_jax")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    atexit.register(
+        shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True
+    )
 
 import dm_env
 import jax

@@ -243,6 +243,24 @@ def test_the_complement_critic_scores_halves_that_it_completes():
     assert same == pytest.approx(float(alone.apply(params, b)[0]), abs=1e-5)
 
 
+def test_agents_learn_from_spectral_complement_critics(tiny_config):
+    config = dataclasses.replace(
+        tiny_config, conditional=True, complement=True, critic_regulariser="spectral"
+    )
+    system, _, learner, actor = assembled(config)
+    before = learner.state()["critic"].params
+    for _ in range(2):
+        metrics = learner.step(actor.play())
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    assert 0 <= metrics["critic/accuracy"] <= 1
+    after = learner.state()["critic"].params
+    # It sees pictures of one channel, completed, and not two side by side.
+    (first, *_) = (p["w"] for name, p in sorted(after.items()) if "downsample" in name)
+    assert first.shape == (16, config.critic_width)
+    changed = jax.tree.map(lambda x, y: not np.array_equal(x, y), before, after)
+    assert all(jax.tree.leaves(changed))
+
+
 def test_the_critics_score_depends_on_the_target():
     critic = make_discriminator(4)
     image = np.zeros([1, 8, 8, 1], np.float32)

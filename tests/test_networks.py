@@ -196,6 +196,23 @@ def test_discriminator_scores_pictures_alone_or_in_pairs(rng):
         discriminator.init(jax.random.key(0), images[:, :31, :31])
 
 
+def test_what_pointers_lstm_sees_does_not_grow_with_the_torso(rng):
+    """In training it grows a hundredfold; saturated gates see no difference."""
+    language = painting_language(16, 2, use_pressure=False, use_color=False)
+    policy = make_policy(language, (32, 32, 1), "pointer", 1.0, conditional=True)
+    params = policy.init(jax.random.key(0))
+    canvas, target = rng.random([2, 8, 32, 32, 1]).astype(np.float32)
+    mask = {name: np.zeros([8]) for name in language.names}
+    observation = {"canvas": canvas, "target": target, "action_mask": mask}
+    state = policy.initial_state(jax.random.key(1), 8)
+    grown = {
+        module: jax.tree.map(lambda x: 100.0 * x, p) if "torso/linear" in module else p
+        for module, p in params.items()
+    }
+    values = [policy.step(p, observation, state)[0].value for p in (params, grown)]
+    np.testing.assert_allclose(*values, atol=1e-3)
+
+
 def test_spectral_critics_have_layers_of_norm_one(rng):
     for shape in [(16, 32), (512, 64), (2048, 1)]:
         matrix = rng.normal(size=shape).astype(np.float32)

@@ -7,13 +7,19 @@ import pytest
 from PIL import Image
 
 from experiments.curves import read_curve
-from experiments.studies import conditional_rewards, reward_forms, scenes_rewards
+from experiments.studies import (
+    conditional_rewards,
+    critic_regularisers,
+    omniglot_rewards,
+    reward_forms,
+    scenes_rewards,
+)
 from experiments.studies.reward_forms import visible_strokes
 from experiments.studies.study import Options, Study, load_variants, measure
 from spiral_jax.data import to_float
 from spiral_jax.environments import Painting
 from spiral_jax.reconstruction import ReconstructionEvaluator
-from tests.conftest import needs_gl
+from tests.conftest import SHARED_DATA, needs_gl
 from tests.test_experiments import run
 
 
@@ -34,7 +40,15 @@ def test_curves_are_read_by_hand(tmp_path):
     }
 
 
-@pytest.mark.parametrize("study", [conditional_rewards.STUDY, scenes_rewards.STUDY])
+@pytest.mark.parametrize(
+    "study",
+    [
+        conditional_rewards.STUDY,
+        critic_regularisers.STUDY,
+        omniglot_rewards.STUDY,
+        scenes_rewards.STUDY,
+    ],
+)
 def test_variants_differ_in_what_the_study_names_and_in_nothing_else(study):
     configs = [study.config(label, {"max_minutes": 3.0}) for label in study.variants]
     assert len(set(configs)) == len(configs)
@@ -169,11 +183,22 @@ def test_visible_strokes_by_hand():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "study",
-    [conditional_rewards.STUDY, reward_forms.STUDY, scenes_rewards.STUDY],
+    [
+        conditional_rewards.STUDY,
+        critic_regularisers.STUDY,
+        omniglot_rewards.STUDY,
+        reward_forms.STUDY,
+        scenes_rewards.STUDY,
+    ],
     ids=lambda study: study.name,
 )
 def test_studies_run_from_end_to_end(study, tmp_path):
     flags = ["--tiny", f"--runs={tmp_path / 'runs'}"]
+    if study is omniglot_rewards.STUDY:
+        strokes = SHARED_DATA / "strokes" / "short_kanji_stroke3.npz"
+        if not strokes.exists():
+            pytest.skip(f"there is no {strokes}")
+        flags += [f"--data_dir={SHARED_DATA / 'omniglot'}", f"--transfer={strokes}"]
     labels = list(study.variants)
     result = run(f"studies.{study.name}", *flags, f"--only={labels[-1]}")
     assert result.returncode == 0, result.stderr
@@ -182,5 +207,10 @@ def test_studies_run_from_end_to_end(study, tmp_path):
     assert result.returncode == 0, result.stderr
     written = json.loads((tmp_path / "out" / f"{study.name}.json").read_text())
     assert list(written["variants"]) == labels
+    if study is omniglot_rewards.STUDY:
+        assert (tmp_path / "out" / "omniglot_rewards_drawings.png").exists()
+        for variant in written["variants"].values():
+            assert variant["held out"]["now"] == pytest.approx(variant["now"], rel=1e-6)
+            assert variant["transfer"]["blank"] > variant["held out"]["blank"]
     with Image.open(tmp_path / "out" / f"{study.name}.png") as image:
         assert image.size[0] > image.size[1]

@@ -1,4 +1,4 @@
-"""Several devices learn what one learns. Needs devices of its own: `make slow`."""
+"""Several devices learn what one learns. A pytest run of its own: `make test`."""
 
 import dataclasses
 

@@ -29,7 +29,12 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments.render_speed import benchmark_render
-from experiments.scale_speed import benchmark_parts, benchmark_scale, update_parts
+from experiments.scale_speed import (
+    benchmark_parts,
+    benchmark_scale,
+    calls_per_second,
+    update_parts,
+)
 from experiments.scene_speed import benchmark_scenes
 from spiral_jax.config import DTYPES, PRESETS, preset
 from spiral_jax.losses import gradient_penalty
@@ -47,12 +52,7 @@ _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long each part is measured."
 
 def seconds_per_call(work: Callable) -> float:
     """Returns the mean time of `work()`, after one call that compiles."""
-    jax.block_until_ready(work())
-    start, calls = time.monotonic(), 0
-    while time.monotonic() - start < _SECONDS.value:
-        jax.block_until_ready(work())
-        calls += 1
-    return (time.monotonic() - start) / calls
+    return 1 / calls_per_second(work, _SECONDS.value)
 
 
 def benchmark_system() -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.config import Config
-from spiral_jax.learner import TrainingState, Update
+from spiral_jax.learner import TrainingState, Update, flops_of
 from spiral_jax.parallel import SAME, Parallel, choose_devices
 from spiral_jax.queues import ParameterStore, TrajectoryQueue
 from spiral_jax.system import (
@@ -35,7 +35,7 @@ def matmul_peak(seconds: float, dtype) -> float:
     keys = jax.random.split(jax.random.key(0))
     a, b = (jax.random.normal(key, (size, size), dtype) for key in keys)
     multiply = jax.jit(jnp.matmul)
-    return 2 * size**3 * _rate(lambda: multiply(a, b), seconds)
+    return 2 * size**3 * calls_per_second(lambda: multiply(a, b), seconds)
 
 
 def flops_per_frame(config: Config, images: np.ndarray) -> float:
@@ -59,16 +59,11 @@ def flops_per_frame(config: Config, images: np.ndarray) -> float:
     if config.conditional:
         observation["target"] = item.trajectory.targets
     act = system.agent.act.lower(system.initial_policy(), observation, state).compile()
-    flops = learner.flops + config.num_commands * _flops(act)
+    flops = learner.flops + config.num_commands * flops_of(act)
     return flops / (batch * config.num_commands)
 
 
-def _flops(compiled) -> float:
-    analysis = compiled.cost_analysis()
-    return (analysis[0] if isinstance(analysis, list) else analysis)["flops"]
-
-
-def _rate(work: Callable, seconds: float) -> float:
+def calls_per_second(work: Callable, seconds: float) -> float:
     """Returns calls per second, after one that compiles; waits for every call."""
     jax.block_until_ready(work())
     start, calls = time.monotonic(), 0
@@ -91,17 +86,17 @@ def updates_per_second(
     if config.fuse:
         learner.compile(0)
         step = lambda: learner.step(learner.num_updates)
-        return config.fuse * _rate(step, seconds), learner.compile_seconds
+        return config.fuse * calls_per_second(step, seconds), learner.compile_seconds
     if config.actors == "device":
         actor = make_device_actor(system, store, 0, images, parallel)
         learner.compile(actor.play())
         step = lambda: learner.step(actor.play())
-        return _rate(step, seconds), learner.compile_seconds
+        return calls_per_second(step, seconds), learner.compile_seconds
     actor, queue = make_actor(system, store, 0, images=images), TrajectoryQueue(1)
     learner.compile(actor.play())
     thread = threading.Thread(target=actor.run, args=(queue,), daemon=True)
     thread.start()
-    rate = _rate(lambda: learner.step(queue.get()), seconds)
+    rate = calls_per_second(lambda: learner.step(queue.get()), seconds)
     queue.stop()
     thread.join()
     return rate, learner.compile_seconds
@@ -158,13 +153,15 @@ def benchmark_parts(config: Config, seconds: float) -> None:
     parts = {"rollout": lambda: actor.play().trajectory.canvases}
     parts |= update_parts(system, trajectory)
     for name, work in parts.items():
-        took = 1 / _rate(work, seconds)
+        took = 1 / calls_per_second(work, seconds)
         print(f"  {name:24s}{1e3 * took:9.2f} ms", flush=True)
     updates, state = initial(system, trajectory)
     products = products_of(
         updates[0].apply, state.policy, state.critic.params, trajectory
     )
-    least = sum(number / _rate(work, seconds / 10) for work, number in products)
+    least = sum(
+        number / calls_per_second(work, seconds / 10) for work, number in products
+    )
     number = sum(number for _, number in products)
     print(
         f"  {'its products alone':24s}{1e3 * least:9.2f} ms ({number} convolutions and "

@@ -293,9 +293,8 @@ class Learner:
 
     @property
     def flops(self) -> float:
-        """What XLA counts of the compiled program's arithmetic; loops once."""
-        analysis = self._program.cost_analysis()
-        return (analysis[0] if isinstance(analysis, list) else analysis)["flops"]
+        """Of the compiled iteration, see `flops_of`."""
+        return flops_of(self._program)
 
     def _arguments(self, item: Item) -> tuple:
         place, trajectory = self._parallel.place, item.trajectory
@@ -339,6 +338,12 @@ class Learner:
         self._state = self._parallel.place(TrainingState(**fields), STATE_PLACES)
         self.num_updates = int(state["num_updates"])
         self._publish()
+
+
+def flops_of(program: Any) -> float:
+    """Returns what XLA counts of a compiled program's arithmetic; loops once."""
+    analysis = program.cost_analysis()
+    return (analysis[0] if isinstance(analysis, list) else analysis)["flops"]
 
 
 class FusedLearner(Learner):

@@ -247,7 +247,7 @@ def test_agents_learn_from_spectral_complement_critics(tiny_config):
     config = dataclasses.replace(
         tiny_config, conditional=True, complement=True, critic_regulariser="spectral"
     )
-    system, _, learner, actor = assembled(config)
+    _, _, learner, actor = assembled(config)
     before = learner.state()["critic"].params
     for _ in range(2):
         metrics = learner.step(actor.play())

@@ -5,6 +5,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -214,21 +215,23 @@ def products_of(function: Callable, *arguments) -> list[tuple[Callable, int]]:
       how often the program has it, loops counted in full.
     """
     found, counts = {}, collections.Counter()
-
-    def visit(jaxpr, times: int) -> None:
-        for equation in jaxpr.eqns:
-            if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-                shapes = [str(variable.aval) for variable in equation.invars]
-                kind = f"{equation.primitive} {shapes} {equation.params}"
-                found[kind] = equation
-                counts[kind] += times
-            inside = times * equation.params.get("length", 1)
-            for value in jax.tree.leaves(equation.params, is_leaf=_is_program):
-                if _is_program(value):
-                    visit(getattr(value, "jaxpr", value), inside)
-
-    visit(jax.make_jaxpr(function)(*arguments).jaxpr, 1)
+    for equation, times in visit(jax.make_jaxpr(function)(*arguments).jaxpr):
+        shapes = [str(variable.aval) for variable in equation.invars]
+        kind = f"{equation.primitive} {shapes} {equation.params}"
+        found[kind] = equation
+        counts[kind] += times
     return [(_alone(equation), counts[kind]) for kind, equation in found.items()]
+
+
+def visit(jaxpr, times: int = 1) -> Iterator[tuple[Any, int]]:
+    """Yields a program's products, and how often each is computed."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            yield equation, times
+        inside = times * equation.params.get("length", 1)
+        for value in jax.tree.leaves(equation.params, is_leaf=_is_program):
+            if _is_program(value):
+                yield from visit(getattr(value, "jaxpr", value), inside)
 
 
 def _is_program(value) -> bool:

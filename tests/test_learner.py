@@ -1,8 +1,10 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from experiments.scale_speed import initial, products_of, visit
 from spiral_jax.queues import ParameterStore
 from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
 
@@ -22,3 +24,37 @@ def test_average_is_the_mean_at_first_and_exponential_later(tiny_config):
         learner.average,
         expected,
     )
+
+
+def test_products_are_counted_by_hand():
+    def program(x, w):
+        y = jax.lax.conv_general_dilated(x, w, (1, 1), "SAME")
+        row = jax.jit(lambda y: jnp.sum(y, axis=(0, 1)))(y)
+        step = lambda row, _: (row @ row, None)
+        return jax.lax.scan(step, row, length=5)[0] @ row
+
+    x, w = jnp.ones([1, 2, 4, 4]), jnp.ones([2, 2, 3, 3])
+    kinds = sorted(products_of(program, x, w), key=lambda kind: kind[1])
+    assert [number for _, number in kinds] == [1, 6]  # the last product is of the loop's
+    assert kinds[0][0]().shape == (1, 2, 4, 4)
+    assert kinds[1][0]().shape == (4, 4)
+
+
+def test_only_the_lstm_goes_through_time(tiny_config):
+    """Convolutions inside loops take ten times as long on CPUs."""
+    config = dataclasses.replace(tiny_config, conditional=True, policy="pointer")
+    system, store = make_system(config), ParameterStore()
+    store.publish(0, system.initial_policy())
+    images = load_dataset(config).train.images
+    trajectory = make_actor(system, store, 0, images=images).play().trajectory
+    (policy_update, _), state = initial(system, trajectory)
+    program = jax.make_jaxpr(policy_update.apply)(
+        state.policy, state.critic.params, trajectory
+    )
+    inside, outside = [], []
+    for equation, times in visit(program.jaxpr):
+        (inside if times > 1 else outside).append(equation)
+    assert {str(equation.primitive) for equation in inside} == {"dot_general"}
+    assert any(str(equation.primitive) == "conv_general_dilated" for equation in outside)
+    # Forwards one product a step; backwards two, of the weights and of what came in.
+    assert len(inside) == 3

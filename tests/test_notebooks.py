@@ -21,7 +21,6 @@ SIZES = {
     "train": {"MINUTES": 0.01, "SECONDS": 0.2, "CANVAS_WIDTH": 16, "BATCH_SIZE": 4},
     "reconstruct": {
         "MINUTES": 0.01,
-        "CANVAS_WIDTH": 16,
         "BATCH_SIZE": 4,
         "NUM_TRIES": 2,
         "NUM_SAMPLES": 12,

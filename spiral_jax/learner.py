@@ -358,7 +358,10 @@ class FusedLearner(Learner):
           **learner: see `Learner`.
         """
         self._player = player
-        self._num_iterations = num_iterations
+        # XLA's convolutions are slow inside loops on CPUs (20 times in this one): there a
+        # program is one iteration, and is called K times.
+        self._num_calls = num_iterations if jax.default_backend() == "cpu" else 1
+        self._num_iterations = num_iterations // self._num_calls
         super().__init__(**learner, actors_on_device=True)
 
     def _build(self, iteration: Callable, parallel: Parallel) -> Callable:
@@ -368,7 +371,12 @@ class FusedLearner(Learner):
                 trajectory = self._player.play(state.policy.params, number, targets)
                 return iteration(state, trajectory, draws)
 
-            return jax.lax.scan(body, state, (numbers, targets, draws))
+            inputs = (numbers, targets, draws)
+            if self._num_iterations > 1:
+                return jax.lax.scan(body, state, inputs)
+            # A loop of one step is one still.
+            state, metrics = body(state, jax.tree.map(lambda x: x[0], inputs))
+            return state, jax.tree.map(lambda x: x[None], metrics)
 
         places = (STATE_PLACES, SAME, 1, Draws(2, 2))
         return parallel.compile(iterate, places, (STATE_PLACES, ONCE), donate=(0,))
@@ -398,5 +406,12 @@ class FusedLearner(Learner):
         Returns:
           Metrics, `[K]` each, which may still be computing on the device.
         """
-        metrics = self._advance(self._arguments(num_rollouts), self._num_iterations)
-        return {**metrics, "actor/policy_lag": np.zeros(self._num_iterations)}
+        calls = []
+        for number in range(self._num_calls):
+            arguments = self._arguments(num_rollouts + number)
+            calls.append(self._advance(arguments, self._num_iterations))
+        metrics = calls[0]
+        if len(calls) > 1:
+            metrics = jax.tree.map(lambda *parts: np.concatenate(parts), *calls)
+        lag = np.zeros(self._num_calls * self._num_iterations)
+        return {**metrics, "actor/policy_lag": lag}

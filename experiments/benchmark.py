@@ -28,6 +28,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
+from experiments.memory import keep_memory
 from experiments.render_speed import benchmark_render
 from experiments.scale_speed import (
     benchmark_parts,
@@ -156,6 +157,7 @@ BENCHMARKS = {
 
 
 def main(argv: list[str]) -> None:
+    keep_memory()
     logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) != 2 or argv[1] not in BENCHMARKS:
         raise app.UsageError(f"Name one benchmark of: {', '.join(BENCHMARKS)}.")

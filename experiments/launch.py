@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 from absl import app, flags, logging
 
+from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
@@ -72,6 +73,7 @@ def _join_hosts() -> None:
 
 
 def main(argv: list[str]) -> None:
+    keep_memory()
     logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")

@@ -27,6 +27,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments.curves import read_curve, save_figure
+from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
@@ -223,6 +224,7 @@ def run_study(
     read = define_options(study)
 
     def main(argv: list[str]) -> None:
+        keep_memory()
         logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
         if len(argv) > 1:
             raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")

@@ -347,14 +347,14 @@ def flops_of(program: Any) -> float:
 
 
 class FusedLearner(Learner):
-    """Rollouts and learning in one program: several iterations a call."""
+    """Rollouts and learning in one program; several iterations a call of `step`."""
 
     def __init__(self, *, player: Player, num_iterations: int, **learner):
         """Starts from the given state.
 
         Args:
           player: plays on the devices.
-          num_iterations: K, iterations a call.
+          num_iterations: K, iterations a call of `step`.
           **learner: see `Learner`.
         """
         self._player = player

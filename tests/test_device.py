@@ -71,9 +71,13 @@ def test_both_actors_play_the_same_episodes(tiny_config, conditional):
         assert not found.rewards.any()
 
 
-def test_fused_learning_is_synchronous_learning(tiny_config):
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_fused_learning_is_synchronous_learning(tiny_config, monkeypatch, backend):
+    # Off CPUs, iterations and commands are loops of one program.
     states = []
     for changes in ({}, {"actors": "device"}, {"actors": "device", "fuse": 3}):
+        if changes:
+            monkeypatch.setattr(jax, "default_backend", lambda: backend)
         config = dataclasses.replace(tiny_config, critic_steps=2, **changes)
         system, store = make_system(config), ParameterStore()
         images = load_dataset(config).train.images

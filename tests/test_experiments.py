@@ -101,7 +101,8 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     assert result.returncode == 0, result.stderr
     with Image.open(curve) as image:
         assert image.size[0] > image.size[1]
-    assert "this agent" in result.stdout
+    rows = dict(re.findall(r"^  (\w+ \w+) +([\d.]+)", result.stdout, flags=re.M))
+    assert rows["this agent"] != rows["untrained agent"]
 
 
 def test_sample_without_a_run_says_so(tmp_path):

@@ -13,7 +13,8 @@ per brush and size. `scenes` times the MuJoCo environment: frames/s per canvas w
 with and without shadows, in one thread and in two, and the parts of a frame.
 `scale` trains with rollouts by threads, on the device, and fused with the learners
 (--fuse iterations a call), on 1, 2, 4 ... devices: updates/s and frames/s, and the share
-that is of the FLOP/s of a large matrix product; then the parts of an iteration.
+that is of the FLOP/s of a large matrix product; then the parts of an iteration, and what
+the policy update's convolutions and matrix products cost alone.
 `convolution` compares two ways to write a strided convolution. All
 figures of a call come from one run; on a shared machine only ratios mean something.
 """

@@ -4,6 +4,7 @@ Needs `pip install 'spiral_jax[plot]'`, imported when a figure is made.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 # What a curve goes along: its unit, and how many of the record's that is.
@@ -53,6 +54,19 @@ def plot_curve(axis, curve: dict[str, list[float]], key: str, **style) -> None:
     axis.plot([x / scale for x in curve[key]], curve["values"], marker=".", **style)
     axis.set_xlabel(unit)
     axis.grid(alpha=0.3)
+
+
+def plot_curves(axes, variants: dict[str, dict], style: Callable) -> None:
+    """Draws curves of a study's variants along both units, one panel each.
+
+    Args:
+      axes: two panels.
+      variants: by label, as a study's JSON has them.
+      style: function from a variant's label to how its curve looks.
+    """
+    for axis, key in zip(axes, UNITS):
+        for label, variant in variants.items():
+            plot_curve(axis, variant["curve"], key, label=label, **style(label))
 
 
 def save_figure(figure, path: Path) -> None:

@@ -11,9 +11,9 @@ def keep_memory() -> None:
     """Keeps memory that was freed, instead of giving it back and asking for it again.
 
     XLA's CPU programs take their temporary memory anew at every call, 100 MB or so. By
-    default glibc then asks Linux for it each time, which clears every page: a fifth of
-    the time of the small networks' policy update
-    (`python -m experiments.benchmark scale`). Does nothing where there is no glibc.
+    default glibc then asks Linux for it each time, which clears every page: about a fifth
+    of the time of the small networks' policy update (docs/scaling.md). Does nothing where
+    there is no glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -9,7 +9,7 @@ digits. experiments/studies/study.py explains how to train them side by side.
 
 from typing import Any
 
-from experiments.curves import make_figure, plot_curve
+from experiments.curves import make_figure, plot_curves
 from experiments.studies.study import Study, run_study
 
 STUDY = Study(
@@ -29,13 +29,16 @@ COLORS = {"critic": "tab:blue", "l2": "tab:orange"}
 def draw(result: dict[str, Any]):
     """Draws l2 against frames, and against minutes."""
     figure, axes = make_figure()
-    for axis, key in zip(axes, ("frames", "minutes")):
-        for label, variant in result["variants"].items():
-            color = COLORS[variant["config"]["reward_source"]]
-            line = "--" if variant["config"]["blind"] else "-"
-            plot_curve(
-                axis, variant["curve"], key, color=color, linestyle=line, label=label
-            )
+    variants = result["variants"]
+
+    def style(label: str) -> dict[str, str]:
+        config = variants[label]["config"]
+        line = "--" if config["blind"] else "-"
+        return {"color": COLORS[config["reward_source"]], "linestyle": line}
+
+    plot_curves(axes, variants, style)
+    variant = next(iter(variants.values()))
+    for axis in axes:
         axis.axhline(variant["blank"], color="grey", linestyle=":", label="blank canvas")
     axes[0].set_ylabel(variant["label"])
     axes[1].legend()

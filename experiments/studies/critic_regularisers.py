@@ -10,7 +10,7 @@ experiments/studies/study.py explains how to train side by side.
 
 from typing import Any
 
-from experiments.curves import make_figure, plot_curve
+from experiments.curves import make_figure, plot_curves
 from experiments.studies.study import Study, run_study
 
 STUDY = Study(
@@ -27,11 +27,9 @@ COLORS = {"gp": "tab:blue", "spectral": "tab:orange"}
 def draw(result: dict[str, Any]):
     """Draws distance against frames, and against minutes."""
     figure, axes = make_figure()
-    for axis, key in zip(axes, ("frames", "minutes")):
-        for label, variant in result["variants"].items():
-            plot_curve(axis, variant["curve"], key, color=COLORS[label], label=label)
+    plot_curves(axes, result["variants"], lambda label: {"color": COLORS[label]})
     axes[0].set_yscale("log")
-    axes[0].set_ylabel(variant["label"])
+    axes[0].set_ylabel(next(iter(result["variants"].values()))["label"])
     axes[1].legend()
     return figure
 

@@ -82,7 +82,8 @@ def draw(result: dict[str, Any]):
     names = {"held out": "held-out alphabets", "transfer": "other drawings"}
     axes[1].set_xticks(range(len(kinds)), [names[kind] for kind in kinds])
     axes[1].grid(alpha=0.3, axis="y")
-    axes[1].legend()
+    axes[1].set_ylim(top=1.3 * first[kinds[-1]]["untrained"])
+    axes[1].legend(ncols=2, loc="upper center")
     return figure
 
 

@@ -82,7 +82,7 @@ def benchmark_system() -> None:
             for name, work in update_parts(system, trajectory).items()
         },
     }
-    frames = config.batch_size * config.num_commands
+    frames = config.frames_per_update
     print(f"{_PRESET.value}, {frames} frames a batch")
     for name, seconds in parts.items():
         print(f"  {name:16s} {1e3 * seconds:8.1f} ms {frames / seconds:12,.0f} frames/s")

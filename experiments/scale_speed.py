@@ -109,7 +109,7 @@ def benchmark_scale(config: Config, name: str, seconds: float, fuse: int) -> Non
     dtype = config.compute_dtype
     peak = matmul_peak(seconds / 2, dtype)
     flops = flops_per_frame(config, images)
-    frames = config.batch_size * config.num_commands
+    frames = config.frames_per_update
     device = jax.devices()[0]
     print(
         f"{name}: {config.policy} net, {config.canvas_width} px, {frames} frames an "

@@ -24,7 +24,7 @@ from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.types import Trajectory
 
 # Where trajectories lie on the devices, see `parallel`: split along the batch.
-TRAJECTORY_PLACES = Trajectory(1, 1, 1, 1, 1, 1, noise=0, targets=0)
+TRAJECTORY_PLACES = Trajectory(1, 1, 1, 1, 1, 1, start=0, targets=0)
 
 
 class Agent(NamedTuple):
@@ -50,6 +50,82 @@ def make_agent(policy: Policy, language: CommandLanguage) -> Agent:
     return Agent(jax.jit(policy.initial_state, static_argnums=1), jax.jit(act))
 
 
+class Performance:
+    """A batch of episodes on their way: played as a whole, or unroll after unroll."""
+
+    def __init__(
+        self,
+        environment: dm_env.Environment,
+        agent: Agent,
+        key: chex.PRNGKey,
+        targets: np.ndarray | None = None,
+    ):
+        """Begins them.
+
+        Args:
+          environment: batched, all its episodes of one length; its `reset` takes a seed.
+          agent: from `make_agent`.
+          key: decides everything that is random, the noise of the brush included.
+          targets: `[B, H, W, C]` float32, what a conditional agent is to draw.
+        """
+        # By numpy's hash: it shares nothing with what the agent draws from the key.
+        entropy = np.random.SeedSequence(np.asarray(jax.random.key_data(key)))
+        self._time_step = environment.reset(seed=int(entropy.generate_state(1)[0]))
+        self._state = agent.begin(key, environment.batch_size)
+        self._environment = environment
+        self._agent = agent
+        self._targets = targets
+
+    @property
+    def finished(self) -> bool:
+        """Whether the episodes are over."""
+        return bool(self._time_step.step_type[0] == dm_env.StepType.LAST)
+
+    def play(self, params: Any, num_commands: int) -> Trajectory:
+        """Plays the next commands.
+
+        Args:
+          params: the policy's parameters, the same for all of them.
+          num_commands: T; less, if the episodes end before; 0 plays to their end.
+
+        Returns:
+          A `Trajectory` of fresh arrays: nothing that is done to the environment's arrays
+          later reaches it.
+        """
+        start = jax.tree.map(np.array, self._state._replace(key=None))
+        canvases, masks, actions, log_probs = [], [], [], []
+        rewards, discounts = [], []
+        while True:
+            observation = self._time_step.observation
+            observation = {k: observation[k] for k in ("canvas", "action_mask")}
+            if self._targets is not None:
+                observation["target"] = self._targets
+            canvases.append(observation["canvas"])
+            if self.finished or (num_commands and len(actions) == num_commands):
+                break
+            masks.append(observation["action_mask"])
+            action, log_prob, self._state = self._agent.act(
+                params, observation, self._state
+            )
+            action, log_prob = jax.device_get((action, log_prob))
+            self._time_step = self._environment.step(action)
+            actions.append(action)
+            log_probs.append(log_prob)
+            rewards.append(self._time_step.reward)
+            discounts.append(self._time_step.discount)
+        stack = lambda *arrays: np.stack(arrays)
+        return Trajectory(
+            canvases=np.stack(canvases),
+            action_masks=jax.tree.map(stack, *masks),
+            actions=jax.tree.map(stack, *actions),
+            behaviour_log_prob=np.stack(log_probs),
+            rewards=np.stack(rewards),
+            discounts=np.stack(discounts),
+            start=start,
+            targets=self._targets,
+        )
+
+
 def rollout(
     environment: dm_env.Environment,
     agent: Agent,
@@ -57,52 +133,8 @@ def rollout(
     key: chex.PRNGKey,
     targets: np.ndarray | None = None,
 ) -> Trajectory:
-    """Plays one batch of whole episodes.
-
-    Args:
-      environment: batched, all its episodes of one length; its `reset` takes a seed.
-      agent: from `make_agent`.
-      params: the policy's parameters, the same for all commands.
-      key: decides everything that is random, the noise of the brush included.
-      targets: `[B, H, W, C]` float32, what a conditional agent is to draw.
-
-    Returns:
-      A `Trajectory` of fresh arrays: nothing that is done to the environment's arrays
-      later reaches it.
-    """
-    # By numpy's hash, so that it shares nothing with what the agent draws from the key.
-    entropy = np.random.SeedSequence(np.asarray(jax.random.key_data(key)))
-    time_step = environment.reset(seed=int(entropy.generate_state(1)[0]))
-    state = agent.begin(key, environment.batch_size)
-    noise = np.array(state.noise)
-    canvases, masks, actions, log_probs = [], [], [], []
-    rewards, discounts = [], []
-    while True:
-        observation = {k: time_step.observation[k] for k in ("canvas", "action_mask")}
-        if targets is not None:
-            observation["target"] = targets
-        canvases.append(observation["canvas"])
-        if time_step.step_type[0] == dm_env.StepType.LAST:
-            break
-        masks.append(observation["action_mask"])
-        action, log_prob, state = agent.act(params, observation, state)
-        action, log_prob = jax.device_get((action, log_prob))
-        time_step = environment.step(action)
-        actions.append(action)
-        log_probs.append(log_prob)
-        rewards.append(time_step.reward)
-        discounts.append(time_step.discount)
-    stack = lambda *arrays: np.stack(arrays)
-    return Trajectory(
-        canvases=np.stack(canvases),
-        action_masks=jax.tree.map(stack, *masks),
-        actions=jax.tree.map(stack, *actions),
-        behaviour_log_prob=np.stack(log_probs),
-        rewards=np.stack(rewards),
-        discounts=np.stack(discounts),
-        noise=noise,
-        targets=targets,
-    )
+    """Plays one batch of whole episodes; arguments as those of `Performance`."""
+    return Performance(environment, agent, key, targets).play(params, num_commands=0)
 
 
 class Actor:
@@ -110,6 +142,7 @@ class Actor:
 
     The key of a rollout, and the targets of a conditional one, depend on (seed, actor,
     number of the rollout) alone: a resumed actor goes on where the interrupted one was.
+    If an episode takes several rollouts, it begins new ones.
     """
 
     def __init__(
@@ -121,6 +154,7 @@ class Actor:
         seed: int,
         actor_id: int = 0,
         num_rollouts: int = 0,
+        unroll_length: int = 0,
         targets: ImageData | None = None,
         device: jax.Device,
         keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
@@ -134,6 +168,7 @@ class Actor:
           seed: of all actors.
           actor_id: its number.
           num_rollouts: how many it has played before.
+          unroll_length: T, commands of a rollout, a divisor of the episode's; 0: all.
           targets: what a conditional agent is shown.
           device: where the policy runs.
           keep: takes the part of a trajectory that is to be learnt from.
@@ -146,19 +181,32 @@ class Actor:
         self._targets = targets
         self._key = jax.random.fold_in(jax.random.key(seed), actor_id)
         self.actor_id = actor_id
+        self._unroll_length = unroll_length
+        self.restart(num_rollouts)
+
+    def restart(self, num_rollouts: int) -> None:
+        """Forgets the episodes on their way, and how many rollouts there were."""
         self.num_rollouts = num_rollouts
+        self._performance = None
+
+    def _begin(self) -> Performance:
+        key = jax.random.fold_in(self._key, self.num_rollouts)
+        batch_size, targets = self._environment.batch_size, None
+        if self._targets is not None:
+            num_commands = self._environment.episode_length - 1
+            per_episode = num_commands // (self._unroll_length or num_commands)
+            number = self.num_rollouts // per_episode
+            targets = to_float(self._targets.batch(batch_size, number))
+        return Performance(self._environment, self._agent, key, targets)
 
     def play(self) -> Item:
-        """Plays one batch of episodes; the parameters are read once."""
+        """Plays one rollout of a batch of episodes; the parameters are read once."""
         version, params = self._store.latest()
         # Once a rollout instead of once a command.
         params = jax.device_put(params, self._device)
-        key = jax.random.fold_in(self._key, self.num_rollouts)
-        targets = None
-        if self._targets is not None:
-            batch_size = self._environment.batch_size
-            targets = to_float(self._targets.batch(batch_size, self.num_rollouts))
-        trajectory = rollout(self._environment, self._agent, params, key, targets)
+        if self._performance is None or self._performance.finished:
+            self._performance = self._begin()
+        trajectory = self._performance.play(params, self._unroll_length)
         self.num_rollouts += 1
         return Item(self._keep(trajectory), version, self.actor_id, self.num_rollouts)
 
@@ -234,8 +282,8 @@ class Player:
         key = parallel.own_key(state.key)
         state = parallel.split(state._replace(key=None))._replace(key=key)
         painting = parallel.split(self._painting.begin(self._batch_size))
-        blank, noise = painting.canvas, state.noise
-        batch = noise.shape[:1]
+        blank, start = painting.canvas, state._replace(key=None)
+        batch = start.noise.shape[:1]
         if targets is not None:
             targets = targets.astype(jnp.float32) / 255.0
         mask = {name: jnp.zeros(batch) for name in language.names}
@@ -263,7 +311,7 @@ class Player:
             behaviour_log_prob=log_prob,
             rewards=jnp.zeros_like(log_prob),
             discounts=jnp.ones_like(log_prob).at[-1].set(0.0),
-            noise=noise,
+            start=start,
             targets=targets,
         )
 
@@ -285,6 +333,10 @@ class DeviceActor:
         self._store = store
         self._parallel = parallel
         self._play = parallel.compile(player.play, (SAME, SAME, 0), TRAJECTORY_PLACES)
+        self.restart(num_rollouts)
+
+    def restart(self, num_rollouts: int) -> None:
+        """Forgets how many rollouts there were."""
         self.num_rollouts = num_rollouts
 
     def play(self) -> Item:

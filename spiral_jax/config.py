@@ -103,6 +103,12 @@ class Config:
     # Objective (spec, section 1).
     algorithm: str = _setting("vtrace", "Advantage estimation.", ALGORITHMS)
     discount: float = _setting(1.0, "Gamma.")
+    unroll_length: int = _setting(
+        0,
+        "Commands that an update learns from, a divisor of the episode's; the next one "
+        "goes on with the LSTM's state carried over. For hundreds of commands; take a "
+        "discount below 1 with it. 0: whole episodes.",
+    )
     entropy_cost: float = _setting(0.01, "Weight of the entropy bonus.")
     value_cost: float = _setting(0.5, "Weight of the value loss.")
     normalise_advantages: bool = _setting(
@@ -227,7 +233,7 @@ class Config:
             *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
             *("gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
             *("checkpoint_minutes", "evaluate_minutes", "fuse", "devices"),
-            "actor_devices",
+            *("actor_devices", "unroll_length"),
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
@@ -244,6 +250,12 @@ class Config:
         if not 0 < self.discount <= 1:
             raise ValueError(f"discount={self.discount}: expected above 0, at most 1.")
         find_brush(self.brush)
+        if self.unroll_length and self.num_commands % self.unroll_length:
+            raise ValueError(
+                f"unroll_length={self.unroll_length} with episode_length="
+                f"{self.episode_length}, which is {self.num_commands} commands: expected "
+                "a divisor of these, or 0 for whole episodes."
+            )
         width = self.canvas_width
         if width < 8 or width & (width - 1):
             raise ValueError(
@@ -305,6 +317,11 @@ class Config:
                 raise ValueError(
                     f"actor_devices={self.actor_devices} with actors='device': there the "
                     "devices that learn play as well; set actor_devices=0."
+                )
+            if not self.whole_episodes:
+                raise ValueError(
+                    f"unroll_length={self.unroll_length} with actors='device': they play "
+                    "whole episodes; set actors='threads', or unroll_length=0."
                 )
             DevicePainting(self.environment())  # refuses what it cannot play
         elif self.fuse:
@@ -372,6 +389,16 @@ class Config:
     def num_commands(self) -> int:
         """Commands per episode; what counts as a frame."""
         return self.episode_length - 1
+
+    @property
+    def whole_episodes(self) -> bool:
+        """Whether an update learns from whole episodes."""
+        return self.unroll_length in (0, self.num_commands)
+
+    @property
+    def frames_per_update(self) -> int:
+        """Commands that an update learns from, of all its episodes together."""
+        return self.batch_size * (self.unroll_length or self.num_commands)
 
 
 # Networks that CPUs carry. Faster than the paper's rates, and hardly any replay: with a

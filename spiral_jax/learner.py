@@ -45,7 +45,7 @@ class Draws(NamedTuple):
     Attributes:
       real: `[S, B, H, W, C]` uint8, real pictures; None for a conditional agent: what is
         real is then the target itself.
-      replayed: `[S, B]` int32, see `replay.draw`.
+      replayed: `[S, B]` float32, see `replay.draw`.
     """
 
     real: chex.Array | None
@@ -165,7 +165,9 @@ def make_iteration(
         pictures, targets = trajectory.canvases[-1], trajectory.targets
         if targets is not None:
             pictures = jnp.concatenate([pictures, targets], axis=-1)
-        replay = replays.add(state.replay, pictures)
+        # All episodes are in step.
+        finished = trajectory.discounts[-1, 0] == 0
+        replay = replays.add(state.replay, pictures, finished)
         critic, metrics = state.critic, {}
         for step in range(draws.replayed.shape[0]):
             fake, target = replays.take(replay, draws.replayed[step]), None
@@ -194,7 +196,6 @@ class Supply:
         self,
         data: ImageData | None,
         *,
-        replay_batches: int,
         batch_size: int,
         critic_steps: int,
         seed: int,
@@ -204,7 +205,6 @@ class Supply:
 
         Args:
           data: this process's shard of the real pictures; None for a conditional agent.
-          replay_batches: capacity of the replay.
           batch_size: B, over all processes.
           critic_steps: S, critic updates per policy update; 0 if another score pays.
           seed: of the draws from the replay.
@@ -212,7 +212,6 @@ class Supply:
         """
         self._data = data
         self._shard = shard
-        self._replay_batches = replay_batches
         self._batch_size = batch_size
         self._steps = critic_steps
         self._seed = seed
@@ -221,11 +220,9 @@ class Supply:
         """Returns what the iteration after `num_updates` of them learns from."""
         numbers = range(num_updates * self._steps, (num_updates + 1) * self._steps)
         batch_size, real = self._batch_size, None
-        replayed = np.zeros([self._steps, batch_size], np.int32)
+        replayed = np.zeros([self._steps, batch_size], np.float32)
         for step, number in enumerate(numbers):
-            replayed[step] = replays.draw(
-                num_updates + 1, self._replay_batches, batch_size, [self._seed, number]
-            )
+            replayed[step] = replays.draw(batch_size, [self._seed, number])
         if self._data is not None:
             real = np.stack([self._data.batch(batch_size, number) for number in numbers])
         part, num_parts = self._shard

@@ -54,13 +54,19 @@ def command_log_prob_and_entropy(
 
 
 def vtrace(
-    values: chex.Array, rewards: chex.Array, discounts: chex.Array, rhos: chex.Array
+    values: chex.Array,
+    rewards: chex.Array,
+    discounts: chex.Array,
+    rhos: chex.Array,
+    bootstrap: chex.Numeric = 0.0,
 ) -> tuple[chex.Array, chex.Array]:
-    """V-trace value errors and policy-gradient advantages of whole episodes.
+    """V-trace value errors and policy-gradient advantages of unrolls.
 
     Args:
       values, rewards, discounts, rhos: `[T, B]` float32; `rhos` are importance ratios of
-        the joint action, clipped at 1 in here. The last discount must be 0.
+        the joint action, clipped at 1 in here. The last discount is 0 where the episode
+        ends.
+      bootstrap: `[B]`, the value of what follows; of no effect where nothing does.
 
     Returns:
       `(vs - values, advantages)`, `[T, B]` each; no gradients flow through either.
@@ -68,21 +74,31 @@ def vtrace(
     chex.assert_rank([values, rewards, discounts, rhos], 2)
     chex.assert_equal_shape([values, rewards, discounts, rhos])
     values = jax.lax.stop_gradient(values)
-    # Discount 0 ends every episode, so whatever follows the last value is not used.
-    next_values = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
+    next_values = _next(values, bootstrap)
     batched = jax.vmap(rlax.vtrace_td_error_and_advantage, in_axes=1, out_axes=1)
     output = batched(values, next_values, rewards, discounts, jax.lax.stop_gradient(rhos))
     return output.errors, output.pg_advantage
 
 
+def _next(values: chex.Array, bootstrap: chex.Numeric) -> chex.Array:
+    last = jnp.broadcast_to(jax.lax.stop_gradient(bootstrap), values[:1].shape)
+    return jnp.concatenate([values[1:], last])
+
+
 def monte_carlo(
-    values: chex.Array, rewards: chex.Array, discounts: chex.Array
+    values: chex.Array,
+    rewards: chex.Array,
+    discounts: chex.Array,
+    bootstrap: chex.Numeric = 0.0,
 ) -> tuple[chex.Array, chex.Array]:
-    """A2C's value errors and advantages: return to go minus value, `[T, B]` each."""
+    """A2C's value errors and advantages: return to go minus value, `[T, B]` each.
+
+    Arguments as those of `vtrace`; what follows an unroll is worth its value.
+    """
     chex.assert_rank([values, rewards, discounts], 2)
     chex.assert_equal_shape([values, rewards, discounts])
     returns = jax.vmap(rlax.discounted_returns, in_axes=1, out_axes=1)(
-        rewards, discounts, jnp.zeros_like(rewards)
+        rewards, discounts, _next(values, bootstrap)
     )
     errors = jax.lax.stop_gradient(returns - values)
     return errors, errors
@@ -122,6 +138,7 @@ def make_policy_loss(
     entropy_cost: float,
     value_cost: float,
     normalise_advantages: bool,
+    bootstrap: bool = False,
     parallel: Parallel = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
     """Builds `loss(params, trajectory, rewards) -> (scalar, metrics)`.
@@ -137,12 +154,14 @@ def make_policy_loss(
       entropy_cost, value_cost: weights of the two other terms.
       normalise_advantages: standardise the rewards; then, over the batch, subtract each
         time step's mean advantage and divide by their standard deviation.
+      bootstrap: whether trajectories may end before their episodes do, so that the value
+        of the last canvas is needed.
       parallel: the devices that hold the batch; losses, metrics and gradients are to be
         averaged over them, statistics of the batch are already.
     """
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
-        output = policy.unroll(params, trajectory)
+        output, following = policy.unroll(params, trajectory, bootstrap)
         log_prob, entropy = command_log_prob_and_entropy(language, output)
         discounts = discount * trajectory.discounts
         log_rho = log_prob - trajectory.behaviour_log_prob
@@ -151,10 +170,10 @@ def make_policy_loss(
             rewards = standardise_rewards(rewards, parallel)
         if algorithm == "vtrace":
             errors, advantages = vtrace(
-                output.value, rewards, discounts, jnp.exp(log_rho)
+                output.value, rewards, discounts, jnp.exp(log_rho), following
             )
         else:
-            errors, advantages = monte_carlo(output.value, rewards, discounts)
+            errors, advantages = monte_carlo(output.value, rewards, discounts, following)
         centred, scale = _centre_and_std(advantages, parallel)
         if normalise_advantages:
             advantages = centred / (scale + EPSILON)

@@ -13,10 +13,10 @@ class Item(NamedTuple):
     """A trajectory and where it comes from.
 
     Attributes:
-      trajectory: a batch of episodes.
+      trajectory: a batch of episodes, or of unrolls.
       version: of the parameters that acted: the number of policy updates behind them.
       actor_id: who acted.
-      num_rollouts: how many batches this actor has played, this one included.
+      num_rollouts: how many of them this actor has played, this one included.
     """
 
     trajectory: Trajectory

@@ -30,41 +30,47 @@ def empty_replay(num_batches: int, picture_shape: tuple[int, ...]) -> Replay:
     return Replay(pictures, np.zeros([], np.int32))
 
 
-def add(replay: Replay, pictures: chex.Array) -> Replay:
-    """Adds one batch `[B, H, W, C]`, in the place of the oldest one once full."""
+def add(replay: Replay, pictures: chex.Array, finished: chex.Numeric = True) -> Replay:
+    """Adds one batch `[B, H, W, C]`, in the place of the oldest one once full.
+
+    Args:
+      replay: the ring.
+      pictures: what was drawn.
+      finished: whether their episodes are over. If not, nothing is added; but while there
+        is nothing else, the unfinished ones stand in the first place.
+    """
     place = replay.num_added % replay.pictures.shape[0]
+    there = jax.lax.dynamic_index_in_dim(replay.pictures, place, axis=0, keepdims=False)
+    pictures = jnp.where(finished | (replay.num_added == 0), pictures, there)
     ring = jax.lax.dynamic_update_index_in_dim(replay.pictures, pictures, place, axis=0)
-    return Replay(ring, replay.num_added + 1)
+    return Replay(ring, replay.num_added + finished)
 
 
-def take(replay: Replay, batches: chex.Array) -> chex.Array:
-    """Takes pictures out: number i from place i of batch `batches[i]`; `[B, H, W, C]`."""
-    index = batches[None, :, None, None, None]
-    return jnp.take_along_axis(replay.pictures, index, axis=0)[0]
-
-
-def draw(num_added: int, num_batches: int, batch_size: int, seed: list[int]):
-    """Draws one batch to learn from, the one added last included.
+def take(replay: Replay, shares: chex.Array) -> chex.Array:
+    """Takes pictures out, one for each place of a batch.
 
     Every picture of the ring is equally likely. Each place of the batch draws among its
     own pictures: these are episodes like any others, and no picture has to move from one
     device to another.
 
     Args:
-      num_added: batches added so far.
-      num_batches: R.
-      batch_size: B.
-      seed: integers that decide the draw.
+      replay: the ring; something has been added.
+      shares: `[B]` in 0..1, from `draw`: how far into what is there.
 
     Returns:
-      For `take`: `[B]` int32, which batch each picture comes from.
-
-    Raises:
-      ValueError: the ring is empty.
+      `[B, H, W, C]` float32.
     """
-    if not num_added:
-        raise ValueError("The replay is empty: add a batch before drawing from it.")
-    generator = np.random.default_rng(seed)
-    return generator.integers(
-        min(num_added, num_batches), size=batch_size, dtype=np.int32
-    )
+    there = jnp.clip(replay.num_added, 1, replay.pictures.shape[0])
+    batches = jnp.minimum((shares * there).astype(jnp.int32), there - 1)
+    index = batches[None, :, None, None, None]
+    return jnp.take_along_axis(replay.pictures, index, axis=0)[0]
+
+
+def draw(batch_size: int, seed: list[int]) -> np.ndarray:
+    """Draws, uniformly, what `take` takes: `[B]` float32 in 0..1.
+
+    Args:
+      batch_size: B.
+      seed: integers that decide the draw.
+    """
+    return np.random.default_rng(seed).random(batch_size, dtype=np.float32)

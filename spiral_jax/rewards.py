@@ -17,7 +17,7 @@ def negative_distance(images: chex.Array, targets: chex.Array) -> chex.Array:
 
 
 def make_rewards(
-    form: str, *, stroke_start_cost: float, blank_cost: float
+    form: str, *, stroke_start_cost: float, blank_cost: float, blank: chex.Numeric
 ) -> Callable[..., tuple[chex.Array, Mapping[str, chex.Array]]]:
     """Builds `rewards(trajectory, score) -> ([T, B] float32, metrics)`.
 
@@ -25,12 +25,14 @@ def make_rewards(
     `[N]` scores, higher is better.
 
     Args:
-      form: "final": `r_T = D(canvas_T)`, 0 before (paper, equation 4); or "delta":
+      form: "final": `r_T = D(canvas_T)` at the end of the episode, 0 before (paper,
+        equation 4); or "delta":
         `r_t = D(canvas_t) - D(canvas_{t-1})`, whose sum differs from it by a constant
         (SPIRAL++'s temporal credit assignment).
       stroke_start_cost: subtracted for every command that puts the pen down (paper,
         section 4.2).
-      blank_cost: subtracted at the end if the canvas is as it was at the beginning.
+      blank_cost: subtracted at the end of the episode if the canvas is blank.
+      blank: a blank canvas `[H, W, C]`, or the one value of it.
 
     Raises:
       ValueError: unknown form.
@@ -41,6 +43,7 @@ def make_rewards(
     def rewards(trajectory: Trajectory, score: Callable[..., chex.Array]):
         t, b = trajectory.rewards.shape
         final_canvas, targets = trajectory.canvases[-1], trajectory.targets
+        ends = trajectory.discounts[-1] == 0
         if form == "delta":
             canvases = trajectory.canvases
             if targets is not None:
@@ -51,21 +54,28 @@ def make_rewards(
             final_scores = scores[-1]
         else:
             final_scores = score(final_canvas, targets)
-            reward = jnp.zeros([t, b]).at[-1].set(final_scores)
-        change = jnp.abs(final_canvas - trajectory.canvases[0])
-        blank = jnp.all(change < 1 / 255, axis=(1, 2, 3))
-        reward = reward.at[-1].add(-blank_cost * blank)
+            reward = jnp.zeros([t, b]).at[-1].set(final_scores * ends)
+        untouched = jnp.abs(final_canvas - blank) < 1 / 255
+        untouched = jnp.all(untouched, axis=(1, 2, 3))
+        reward = reward.at[-1].add(-blank_cost * (untouched & ends))
         if stroke_start_cost:
-            reward -= stroke_start_cost * stroke_starts(trajectory.actions["flag"])
+            before = trajectory.start.previous_actions["flag"]
+            starts = stroke_starts(trajectory.actions["flag"], before)
+            reward -= stroke_start_cost * starts
         return reward + trajectory.rewards, {
             "policy/score": jnp.mean(final_scores),
-            "policy/blank_share": jnp.mean(blank),
+            "policy/blank_share": jnp.mean(untouched),
         }
 
     return rewards
 
 
-def stroke_starts(flags: chex.Array) -> chex.Array:
-    """Returns where the pen is put down: `[T, B]` flags to `[T, B]` bool."""
-    before = jnp.concatenate([jnp.zeros_like(flags[:1]), flags[:-1]])
+def stroke_starts(flags: chex.Array, before: chex.Array) -> chex.Array:
+    """Returns where the pen is put down: `[T, B]` flags to `[T, B]` bool.
+
+    Args:
+      flags: of the commands.
+      before: `[B]`, that of the command before them; 0 if there was none.
+    """
+    before = jnp.concatenate([before[None], flags[:-1]])
     return (flags == 1) & (before == 0)

@@ -63,12 +63,14 @@ class System(NamedTuple):
     Attributes:
       config: the settings.
       language: the commands that the agent writes.
+      blank: a blank canvas `[H, W, C]`.
       policy, discriminator: the networks.
       agent: the policy compiled for acting.
     """
 
     config: Config
     language: CommandLanguage
+    blank: np.ndarray
     policy: Policy
     discriminator: Discriminator
     agent: Agent
@@ -106,6 +108,7 @@ def make_system(config: Config) -> System:
     return System(
         config=config,
         language=environment.language,
+        blank=blank,
         policy=policy,
         discriminator=make_discriminator(
             config.critic_width,
@@ -163,12 +166,14 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             entropy_cost=config.entropy_cost,
             value_cost=config.value_cost,
             normalise_advantages=config.normalise_advantages,
+            bootstrap=not config.whole_episodes,
             parallel=parallel,
         ),
         make_rewards(
             config.reward,
             stroke_start_cost=config.stroke_start_cost,
             blank_cost=config.blank_cost,
+            blank=system.blank,
         ),
         score,
         config.policy_learning_rate,
@@ -242,7 +247,6 @@ def make_learner(
         "state": parallel.part(state, STATE_PLACES),
         "supply": Supply(
             None if config.conditional else ImageData(images, seed, parallel.shard),
-            replay_batches=config.replay_batches,
             batch_size=config.batch_size,
             critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
             seed=system.seed("replay"),
@@ -315,6 +319,7 @@ def make_actor(
         seed=seed,
         actor_id=actor_id,
         num_rollouts=num_rollouts,
+        unroll_length=config.unroll_length,
         targets=ImageData(images, seed + actor_id) if config.conditional else None,
         device=device,
         keep=keep,
@@ -384,7 +389,8 @@ def sample_drawings(
 
 def _once(trajectory: Trajectory, change) -> Trajectory:
     return trajectory._replace(
-        noise=change(trajectory.noise), targets=jax.tree.map(change, trajectory.targets)
+        start=jax.tree.map(change, trajectory.start),
+        targets=jax.tree.map(change, trajectory.targets),
     )
 
 
@@ -393,5 +399,5 @@ def programs_of(system: System, trajectory: Trajectory) -> list[Program]:
     settings = system.environment(batch_size=1).settings
     return [
         Program({k: v[:, i] for k, v in trajectory.actions.items()}, settings)
-        for i in range(len(trajectory.noise))
+        for i in range(trajectory.behaviour_log_prob.shape[1])
     ]

@@ -128,7 +128,7 @@ class _Run:
         else:
             actor = self._actors[0]
             self._learner.compile(actor.play())
-            actor.num_rollouts = self._num_rollouts  # nothing has been learnt from it
+            actor.restart(self._num_rollouts)  # nothing has been learnt from it
         self._progress.say(f"compiled in {self._learner.compile_seconds:.1f} s")
         threads = [
             threading.Thread(
@@ -219,7 +219,7 @@ class _Run:
     @property
     def _frames(self) -> int:
         config = self._config
-        return self._learner.num_updates * config.batch_size * config.num_commands
+        return self._learner.num_updates * config.frames_per_update
 
     def _state(self, minutes: float) -> dict:
         return {

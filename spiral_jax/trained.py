@@ -167,7 +167,7 @@ def export_agent(agent: TrainedAgent, folder: Path) -> None:
       folder: where config.json, params.npz and README.md go; made if absent.
     """
     config = agent.system.config
-    frames = agent.num_updates * config.batch_size * config.num_commands
+    frames = agent.num_updates * config.frames_per_update
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG_FILE)
     save_params(folder / PARAMS_FILE, agent.params, num_updates=agent.num_updates)

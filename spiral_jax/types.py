@@ -1,6 +1,7 @@
 """Every record that crosses a module boundary, and the shape letters of all docstrings.
 
-    T   commands in an episode (the unroll; `episode_length - 1`)
+    T   commands in an unroll: those of a whole episode (`episode_length - 1`), or of a
+        part of it
     B   episodes drawn side by side by one environment (the batch)
     N   images in a batch whose origin does not matter
     H W C   height, width and channels of a canvas; C is 1 (grey) or 3 (RGB)
@@ -73,13 +74,13 @@ class AgentState(NamedTuple):
       lstm: `[B, hidden]` hidden and cell state.
       noise: `[B, Z]` float32, standard normal, constant over the episode.
       previous_actions: the last command, `[B]` int32 each; zeros at the first step.
-      key: the random key that the next command is sampled with.
+      key: the random key that the next command is sampled with; None in trajectories.
     """
 
     lstm: hk.LSTMState
     noise: chex.Array
     previous_actions: Actions
-    key: chex.PRNGKey
+    key: chex.PRNGKey | None
 
 
 class PolicyOutput(NamedTuple):
@@ -99,11 +100,13 @@ class PolicyOutput(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """A batch of whole episodes, as the actor hands it to the learner.
+    """A batch of unrolls, as the actor hands it to the learner.
+
+    All its episodes are in step: either all begin or go on, either all end or none.
 
     Attributes:
       canvases: `[T+1, B, H, W, C]` float32; `canvases[t]` is what the policy saw before
-        command `t`, `canvases[T]` the finished picture.
+        command `t`; `canvases[T]`, at the end of an episode, is the finished picture.
       action_masks: `[T, B]` float32 each: 1 where the *previous* command used the
         component (the environment's observation).
       actions: `[T, B]` int32 each.
@@ -111,7 +114,7 @@ class Trajectory(NamedTuple):
         the parameters that acted (unused components left out).
       rewards: `[T, B]` float32, the environment's own rewards (0 for paintings).
       discounts: `[T, B]` float32; 0 at the end of the episode.
-      noise: `[B, Z]` float32.
+      start: what the policy remembered before command 0, `[B, ...]`, without its key.
       targets: `[B, H, W, C]` float32, what a conditional agent was shown to draw; None
         for an unconditional one.
     """
@@ -122,7 +125,7 @@ class Trajectory(NamedTuple):
     behaviour_log_prob: np.ndarray
     rewards: np.ndarray
     discounts: np.ndarray
-    noise: np.ndarray
+    start: AgentState
     targets: np.ndarray | None = None
 
 

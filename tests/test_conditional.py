@@ -73,7 +73,7 @@ def test_l2_rewards_by_hand(form):
     targets = np.stack([np.zeros([2, 2, 1]), np.ones([2, 2, 1])]).astype(np.float32)
     zeros = np.zeros([2, 2], np.float32)
     trajectory = Trajectory(canvases, {}, {}, zeros, zeros, zeros, None, targets)
-    rewards = make_rewards(form, stroke_start_cost=0.0, blank_cost=0.0)
+    rewards = make_rewards(form, stroke_start_cost=0.0, blank_cost=0.0, blank=1.0)
     found, metrics = rewards(trajectory, negative_distance)
     expected = {"final": [[0, 0], [-1, -1]], "delta": [[0, 0], [1, -1]]}[form]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -112,7 +112,7 @@ def test_a_learners_step(config, source):
     assert len(shown) == config.batch_size
     assert shown <= known
     # Scoring what was sampled gives the probabilities it was sampled with.
-    output = system.policy.unroll(system.initial_policy(), trajectory)
+    output, _ = system.policy.unroll(system.initial_policy(), trajectory)
     mask = system.language.mask(trajectory.actions)
     joint = sum(output.log_probs[k] * mask[k] for k in system.language.names)
     np.testing.assert_allclose(joint, trajectory.behaviour_log_prob, atol=1e-5)

@@ -108,8 +108,8 @@ def test_bfloat16_is_of_the_torso_alone(tiny_config):
         assert x.dtype == y.dtype == np.float32
         np.testing.assert_array_equal(x, y)
     trajectory = rollout(plain.environment(8), plain.agent, params, jax.random.key(0))
-    exact = plain.policy.unroll(params, trajectory)
-    rounded = short.policy.unroll(params, trajectory)
+    exact, _ = plain.policy.unroll(params, trajectory)
+    rounded, _ = short.policy.unroll(params, trajectory)
     for name, log_prob in exact.log_probs.items():
         assert rounded.log_probs[name].dtype == np.float32
         np.testing.assert_allclose(rounded.log_probs[name], log_prob, atol=2e-3)

@@ -12,7 +12,7 @@ from spiral_jax.losses import (
 )
 from spiral_jax.networks import Discriminator
 from spiral_jax.rewards import make_rewards, stroke_starts
-from spiral_jax.types import Trajectory
+from spiral_jax.types import AgentState, Trajectory
 
 # Rewards, discounts and values of rlax's own V-trace test, time first; the last discount
 # is 0, since our episodes end (its bootstrap value is added to the last reward below).
@@ -145,7 +145,8 @@ def test_standard_gan_loss_by_hand():
 
 def trajectory_of(canvases, flags) -> Trajectory:
     zeros = np.zeros(flags.shape, np.float32)
-    return Trajectory(canvases, {}, {"flag": flags}, zeros, zeros, zeros, None)
+    before = AgentState(None, None, {"flag": np.zeros(flags.shape[1], int)}, None)
+    return Trajectory(canvases, {}, {"flag": flags}, zeros, zeros, zeros, before)
 
 
 def test_rewards_by_hand():
@@ -156,7 +157,7 @@ def test_rewards_by_hand():
     trajectory = trajectory_of(canvases, flags)
     score = lambda images, targets: -10 * jnp.mean(images, axis=(1, 2, 3))
     make = lambda form, **costs: make_rewards(
-        form, **{"stroke_start_cost": 0.0, "blank_cost": 0.0, **costs}
+        form, **{"stroke_start_cost": 0.0, "blank_cost": 0.0, "blank": 1.0, **costs}
     )(trajectory, score)
     final, metrics = make("final")
     np.testing.assert_allclose(final, [[0, 0], [0, 0], [-1, -10]], atol=1e-5)
@@ -171,4 +172,38 @@ def test_rewards_by_hand():
 
 def test_stroke_starts():
     flags = np.array([[1, 1, 0, 1, 0, 0, 1]]).T
-    assert stroke_starts(flags)[:, 0].tolist() == [1, 0, 0, 1, 0, 0, 1]
+    starts = lambda before: stroke_starts(flags, np.array([before]))[:, 0].tolist()
+    assert starts(0) == [1, 0, 0, 1, 0, 0, 1]
+    assert starts(1) == [0, 0, 0, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("targets_of", ["vtrace", "a2c"])
+def test_an_unroll_that_goes_on_is_worth_what_follows(targets_of):
+    """Two commands of a longer episode: by hand, on-policy, gamma 0.5."""
+    column = lambda *x: np.array(x, np.float32)[:, None]
+    values, rewards, following = column(1, 2), column(3, 5), np.array([8.0], np.float32)
+    discounts = column(0.5, 0.5)
+    if targets_of == "vtrace":
+        found = vtrace(values, rewards, discounts, np.ones([2, 1]), following)
+    else:
+        found = monte_carlo(values, rewards, discounts, following)
+    last = 5 + 0.5 * 8
+    for errors in found:
+        np.testing.assert_allclose(errors[:, 0], [3 + 0.5 * last - 1, last - 2])
+
+
+def test_only_the_end_of_an_episode_is_paid_as_an_end():
+    canvases = np.ones([2, 2, 4, 4, 1], np.float32)
+    trajectory = trajectory_of(canvases, np.array([[1, 0]]))
+    trajectory = trajectory._replace(
+        discounts=np.ones([1, 2], np.float32),
+        start=AgentState(None, None, {"flag": np.array([1, 0])}, None),
+    )
+    score = lambda images, targets: 10 * jnp.mean(images, axis=(1, 2, 3))
+    rewards = make_rewards("final", stroke_start_cost=2.0, blank_cost=7.0, blank=1.0)
+    going_on, metrics = rewards(trajectory, score)
+    # The pen is down already.
+    np.testing.assert_array_equal(going_on, [[0, 0]])
+    assert metrics["policy/blank_share"] == 1
+    over = trajectory._replace(discounts=np.zeros([1, 2], np.float32))
+    np.testing.assert_allclose(rewards(over, score)[0], [[3, 3]], atol=1e-5)

@@ -55,7 +55,7 @@ def test_sampled_and_replayed_log_probs_are_equal(preset, rng):
     policy = make_policy(language, (16, 16, 1), preset, 1.0)
     params = policy.init(jax.random.key(0))
     state = policy.initial_state(jax.random.key(1), 3)
-    noise = state.noise
+    start = state._replace(key=None)
     outputs, canvases, masks = [], [], []
     step = jax.jit(policy.step)
     for _ in range(3):
@@ -74,9 +74,9 @@ def test_sampled_and_replayed_log_probs_are_equal(preset, rng):
         behaviour_log_prob=jnp.zeros([3, 3]),
         rewards=jnp.zeros([3, 3]),
         discounts=jnp.zeros([3, 3]),
-        noise=noise,
+        start=start,
     )
-    replayed = jax.jit(policy.unroll)(params, trajectory)
+    replayed, _ = jax.jit(policy.unroll)(params, trajectory)
     for name in language.names:
         np.testing.assert_allclose(
             sampled.log_probs[name], replayed.log_probs[name], atol=2e-5
@@ -96,10 +96,9 @@ def test_later_components_depend_on_earlier_ones(rng):
         zeros = jnp.zeros([1, 1])
         masks = {k: zeros for k in language.names}
         canvases = jnp.ones([2, 1, 16, 16, 1])
-        trajectory = Trajectory(
-            canvases, masks, actions, zeros, zeros, zeros, jnp.zeros([1, 10])
-        )
-        return policy.unroll(params, trajectory).log_probs
+        start = policy.initial_state(jax.random.key(0), 1)._replace(key=None)
+        trajectory = Trajectory(canvases, masks, actions, zeros, zeros, zeros, start)
+        return policy.unroll(params, trajectory)[0].log_probs
 
     actions = language.random([1, 1], rng)
     other = {**actions, "end": (actions["end"] + 30) % 64}

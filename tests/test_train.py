@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from spiral_jax import train as train_module
-from spiral_jax.actor import rollout
+from spiral_jax.actor import Performance, rollout
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
@@ -118,6 +118,59 @@ def test_a_rollout_depends_on_its_key_alone_noise_of_the_brush_included(tiny_con
     alone = play(system.environment(4, seed=2), keys[1])
     assert (second.canvases[-1] < 0.9).any()
     assert_trees_equal(second, alone)
+
+
+def test_an_episode_in_unrolls_is_the_whole_episode_cut(tiny_system):
+    """The same commands; and scored with the carried state, the same probabilities."""
+    params, key = tiny_system.initial_policy(), jax.random.key(0)
+    play = lambda: Performance(tiny_system.environment(2), tiny_system.agent, key)
+    whole = play().play(params, 0)
+    performance, parts = play(), []
+    while not performance.finished:
+        parts.append(performance.play(params, 1))
+    assert len(parts) == 3
+    for t, part in enumerate(parts):
+        assert_trees_equal(
+            part.actions, {k: v[t : t + 1] for k, v in whole.actions.items()}
+        )
+        np.testing.assert_array_equal(part.canvases, whole.canvases[t : t + 2])
+        np.testing.assert_array_equal(part.discounts, whole.discounts[t : t + 1])
+    unroll = jax.jit(tiny_system.policy.unroll, static_argnums=2)
+    exact, nothing = unroll(params, whole, False)
+    np.testing.assert_array_equal(nothing, 0)
+    for t, part in enumerate(parts):
+        output, following = unroll(params, part, True)
+        np.testing.assert_allclose(output.value[0], exact.value[t], atol=1e-6)
+        for name, log_prob in output.log_probs.items():
+            np.testing.assert_allclose(log_prob[0], exact.log_probs[name][t], atol=1e-6)
+        if t < 2:  # the value of what follows is that which the next unroll begins with
+            np.testing.assert_allclose(following, exact.value[t + 1], atol=1e-6)
+
+
+def test_actors_play_episodes_unroll_after_unroll(tiny_config):
+    config = dataclasses.replace(tiny_config, unroll_length=1)
+    system, store = make_system(config), ParameterStore()
+    store.publish(0, system.initial_policy())
+    actor = make_actor(system, store, actor_id=0)
+    items = [actor.play() for _ in range(4)]
+    assert [item.num_rollouts for item in items] == [1, 2, 3, 4]
+    ends = [item.trajectory.discounts[-1, 0] for item in items]
+    assert ends == [1, 1, 0, 1]
+    first = [item.trajectory.start for item in (items[0], items[3])]
+    assert not np.array_equal(first[0].noise, first[1].noise)
+    for start in first:
+        assert not start.lstm.hidden.any()
+    assert items[1].trajectory.start.lstm.hidden.any()
+    np.testing.assert_array_equal(items[2].trajectory.start.noise, first[0].noise)
+
+
+def test_long_episodes_train_in_unrolls(tiny_config, tmp_path):
+    """Only finished pictures are kept for the critic, and frames are what was learnt."""
+    config = dataclasses.replace(with_updates(tiny_config, 7), unroll_length=1)
+    train(config, tmp_path)
+    assert int(final_state(tmp_path)["learner"]["replay"]["num_added"]) == 2
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["frames"] == 7 * 4
 
 
 def test_parameters_are_read_once_per_rollout(tiny_system):

@@ -1,9 +1,9 @@
 """The policy: sees the canvas and the last command, says the next one (spec, section 5).
 
 Three presets. `paper` is the agent that DeepMind released; `small` is for CPUs: a narrow
-strided torso, LSTM 128 and linear location heads. `pointer` is `small` with location
-heads that point at the torso's map, and layer normalisation in front of the LSTM: for
-agents that rebuild what they are shown.
+strided torso, LSTM 128 behind layer normalisation, and linear location heads. `pointer`
+is `small` with location heads that point at the torso's map: for agents that rebuild what
+they are shown.
 """
 
 import dataclasses
@@ -76,16 +76,15 @@ PRESETS = {
         core_activation=True,
         from_blank=True,
         convolutional_heads=False,
+        # While the critic is new, all canvases push the policy the same way; what the
+        # torso says grows to a hundred times what it was, the LSTM's gates saturate, and
+        # it says the same of whatever it sees, for good: value and flag no longer depend
+        # on the picture. Heads that point hide it, as they see the torso's map past the
+        # LSTM.
+        core_norm=True,
     ),
 }
-
-# While the critic is new, all canvases push the policy the same way; what the torso says
-# grows to a hundred times what it was, the LSTM's gates saturate, and it says the same of
-# whatever it sees, for good: value and flag no longer depend on the picture. Heads that
-# point hide it, as they see the torso's map past the LSTM.
-PRESETS["pointer"] = dataclasses.replace(
-    PRESETS["small"], pointing_heads=True, core_norm=True
-)
+PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)
 
 
 class Policy(NamedTuple):
@@ -98,8 +97,9 @@ class Policy(NamedTuple):
       step: `(params, observation, state) -> (PolicyOutput, AgentState)`: samples one
         command per canvas; the observation is the environment's, and "target"
         `[B, H, W, C]` if it is conditional.
-      unroll: `(params, trajectory) -> PolicyOutput` with leading axes `[T, B]`: scores
-        the commands of whole episodes.
+      unroll: `(params, trajectory, bootstrap=False) -> (PolicyOutput, [B])`: scores the
+        commands of a trajectory, `[T, B]`; and the value of what follows the last one,
+        0 without `bootstrap`.
     """
 
     init: Any
@@ -200,9 +200,13 @@ class _Network(hk.Module):
         )
         return command + hk.nets.MLP(sizes, name="noise_mlp")(noise)
 
+    def value(self, z: chex.Array) -> chex.Array:
+        """Maps the core's output `[N, core]` to an estimate of the return, `[N]`."""
+        return self._value(z)[:, 0]
+
     def decode(self, z: chex.Array, features: chex.Array | None, **how) -> PolicyOutput:
         """Maps the core's output `[N, core]` to a sampled or scored command."""
-        return self._decoder(z, self._value(z)[:, 0], features, **how)
+        return self._decoder(z, self.value(z), features, **how)
 
 
 def make_policy(
@@ -253,31 +257,39 @@ def make_policy(
             output = network.decode(z, features, key=sample_key)
             return output, AgentState(lstm, state.noise, output.actions, key)
 
-        def unroll(trajectory: Trajectory):
+        def unroll(trajectory: Trajectory, bootstrap: bool = False):
             t, b = trajectory.behaviour_log_prob.shape
+            num_seen, start = t + bootstrap, trajectory.start
             # A torso inside a scan over time is 10 times slower on CPUs: torso and
             # decoder see all time steps as one batch, only the LSTM goes through time.
-            merge = lambda x: x.reshape(t * b, *x.shape[2:])
-            previous = jax.tree.map(
-                lambda a: jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]]),
-                trajectory.actions,
-            )
+            merge = lambda x: x.reshape(-1, *x.shape[2:])
+            masks = trajectory.action_masks
+            if bootstrap:
+                last = language.mask(jax.tree.map(lambda a: a[-1:], trajectory.actions))
+                masks = {k: jnp.concatenate([masks[k], last[k]]) for k in masks}
+            previous = {
+                k: jnp.concatenate([start.previous_actions[k][None], a])[:num_seen]
+                for k, a in trajectory.actions.items()
+            }
             seen, features = network.torso(
-                merge(trajectory.canvases[:-1]),
+                merge(trajectory.canvases[:num_seen]),
                 jax.tree.map(merge, previous),
-                jax.tree.map(merge, trajectory.action_masks),
-                jnp.tile(trajectory.noise, (t, 1)),
-                jax.tree.map(lambda x: jnp.tile(x, (t, 1, 1, 1)), trajectory.targets),
+                jax.tree.map(merge, masks),
+                jnp.tile(start.noise, (num_seen, 1)),
+                jax.tree.map(
+                    lambda x: jnp.tile(x, (num_seen, 1, 1, 1)), trajectory.targets
+                ),
             )
             z, _ = hk.dynamic_unroll(
-                network.core,
-                seen.reshape(t, b, -1),
-                network.core.initial_state(b),
+                network.core, seen.reshape(num_seen, b, -1), start.lstm
             )
             output = network.decode(
-                merge(z), features, actions=jax.tree.map(merge, trajectory.actions)
+                merge(z[:t]),
+                jax.tree.map(lambda x: x[: t * b], features),
+                actions=jax.tree.map(merge, trajectory.actions),
             )
-            return jax.tree.map(lambda x: x.reshape(t, b), output)
+            following = network.value(z[t]) if bootstrap else jnp.zeros([b])
+            return jax.tree.map(lambda x: x.reshape(t, b), output), following
 
         return step, (step, unroll)
 

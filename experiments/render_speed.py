@@ -74,8 +74,8 @@ def random_strokes(width: int, size: int | None, num: int) -> list[Stroke]:
         actions["flag"][:] = 1
         if size is not None:
             actions["size"][:] = size
-        stroke, state = pens.stroke(state, actions)
-        strokes.append(stroke)
+        painted, state = pens.strokes(state, actions)
+        strokes.append(painted.at(0))
     return strokes
 
 

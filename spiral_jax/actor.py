@@ -5,7 +5,7 @@ episodes on the accelerator, environment included: `DeviceActor` one rollout at 
 the fused learner within its own program.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -48,6 +48,14 @@ def make_agent(policy: Policy, language: CommandLanguage) -> Agent:
         return output.actions, log_prob, state
 
     return Agent(jax.jit(policy.initial_state, static_argnums=1), jax.jit(act))
+
+
+def concatenate(trajectories: Sequence[Trajectory]) -> Trajectory:
+    """Puts batches of unrolls beside each other."""
+    places = jax.tree.broadcast(TRAJECTORY_PLACES, trajectories[0])
+    return jax.tree.map(
+        lambda axis, *parts: np.concatenate(parts, axis), places, *trajectories
+    )
 
 
 class Performance:
@@ -138,16 +146,20 @@ def rollout(
 
 
 class Actor:
-    """One actor: an environment, an agent, and a random stream of its own.
+    """One actor: environments, an agent, and a random stream of its own.
 
-    The key of a rollout, and the targets of a conditional one, depend on (seed, actor,
-    number of the rollout) alone: a resumed actor goes on where the interrupted one was.
-    If an episode takes several rollouts, it begins new ones.
+    Each rollout begins some episodes; their key, and the targets of conditional ones,
+    depend on (seed, actor, number of the rollout) alone: a resumed actor goes on where
+    the interrupted one was.
+
+    Episodes of several rollouts are at different stages, one in each environment: as many
+    begin with each rollout, and as many end. Else all updates in turn would see the same
+    stage only, and pull the policy to and fro.
     """
 
     def __init__(
         self,
-        environment: dm_env.Environment,
+        environments: Sequence[dm_env.Environment],
         agent: Agent,
         store: ParameterStore,
         *,
@@ -159,23 +171,23 @@ class Actor:
         device: jax.Device,
         keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
     ):
-        """Takes an environment and what to play with.
+        """Takes environments and what to play with.
 
         Args:
-          environment: batched.
+          environments: batched, all alike; as many as an episode has rollouts.
           agent: from `make_agent`.
           store: where parameters are read.
           seed: of all actors.
           actor_id: its number.
           num_rollouts: how many it has played before.
-          unroll_length: T, commands of a rollout, a divisor of the episode's; 0: all.
+          unroll_length: T, commands of a rollout; 0: those of a whole episode.
           targets: what a conditional agent is shown.
           device: where the policy runs.
           keep: takes the part of a trajectory that is to be learnt from.
         """
         self._keep = keep
         self._device = device
-        self._environment = environment
+        self._environments = environments
         self._agent = agent
         self._store = store
         self._targets = targets
@@ -187,26 +199,34 @@ class Actor:
     def restart(self, num_rollouts: int) -> None:
         """Forgets the episodes on their way, and how many rollouts there were."""
         self.num_rollouts = num_rollouts
-        self._performance = None
+        self._performances: list[Performance | None] = [None] * len(self._environments)
 
-    def _begin(self) -> Performance:
-        key = jax.random.fold_in(self._key, self.num_rollouts)
-        batch_size, targets = self._environment.batch_size, None
+    def _performance(self, stage: int, params: Any) -> Performance:
+        """Returns what to go on with in an environment; begins anew if need be."""
+        performance, begun = self._performances[stage], self.num_rollouts
+        if performance is not None and not performance.finished:
+            return performance
+        late = stage if performance is None else 0
+        environment, targets = self._environments[stage], None
+        number = begun - late + len(self._environments) - 1  # 0 for the first of all
         if self._targets is not None:
-            num_commands = self._environment.episode_length - 1
-            per_episode = num_commands // (self._unroll_length or num_commands)
-            number = self.num_rollouts // per_episode
-            targets = to_float(self._targets.batch(batch_size, number))
-        return Performance(self._environment, self._agent, key, targets)
+            targets = to_float(self._targets.batch(environment.batch_size, number))
+        key = jax.random.fold_in(self._key, number)
+        performance = Performance(environment, self._agent, key, targets)
+        # At first all of them begin, and some catch up with where they should be.
+        for _ in range(late):
+            performance.play(params, self._unroll_length)
+        return performance
 
     def play(self) -> Item:
         """Plays one rollout of a batch of episodes; the parameters are read once."""
         version, params = self._store.latest()
         # Once a rollout instead of once a command.
         params = jax.device_put(params, self._device)
-        if self._performance is None or self._performance.finished:
-            self._performance = self._begin()
-        trajectory = self._performance.play(params, self._unroll_length)
+        stages = range(len(self._environments))
+        self._performances = [self._performance(stage, params) for stage in stages]
+        parts = [p.play(params, self._unroll_length) for p in self._performances]
+        trajectory = concatenate(parts)
         self.num_rollouts += 1
         return Item(self._keep(trajectory), version, self.actor_id, self.num_rollouts)
 

@@ -83,6 +83,11 @@ class Config:
     )
     use_color: bool = _setting(False, "RGB canvases and colour components.")
     use_pressure: bool = _setting(True, "Whether commands choose a pressure.")
+    compound: bool = _setting(
+        False,
+        "Compound strokes: each command adds a point, or paints the stroke, a spline "
+        "through its points, and begins the next one.",
+    )
     background: str = _setting("white", "Colour of the paper.", tuple(BACKGROUNDS))
     shadows: bool = _setting(
         True, "Whether objects of scenes cast shadows; three quarters of their cost."
@@ -105,9 +110,10 @@ class Config:
     discount: float = _setting(1.0, "Gamma.")
     unroll_length: int = _setting(
         0,
-        "Commands that an update learns from, a divisor of the episode's; the next one "
-        "goes on with the LSTM's state carried over. For hundreds of commands; take a "
-        "discount below 1 with it. 0: whole episodes.",
+        "Commands of an episode that an update learns from, a divisor of all; the next "
+        "one goes on with the LSTM's state carried over, and the episodes of a batch are "
+        "at different stages. For hundreds of commands; take a discount below 1 with it. "
+        "0: whole episodes.",
     )
     entropy_cost: float = _setting(0.01, "Weight of the entropy bonus.")
     value_cost: float = _setting(0.5, "Weight of the value loss.")
@@ -124,7 +130,9 @@ class Config:
         SOURCES,
     )
     stroke_start_cost: float = _setting(
-        0.0, "Subtracted from the reward each time the pen is put down."
+        0.0,
+        "Subtracted from the reward each time the pen is put down; of compound strokes, "
+        "at each command that paints.",
     )
     blank_cost: float = _setting(
         0.0, "Subtracted from the reward if the finished canvas is blank."
@@ -256,6 +264,12 @@ class Config:
                 f"{self.episode_length}, which is {self.num_commands} commands: expected "
                 "a divisor of these, or 0 for whole episodes."
             )
+        if self.batch_size % self.unrolls_per_episode:
+            raise ValueError(
+                f"batch_size={self.batch_size} with {self.unrolls_per_episode} unrolls "
+                "per episode: as many episodes are to be at each stage; expected a "
+                "multiple of them."
+            )
         width = self.canvas_width
         if width < 8 or width & (width - 1):
             raise ValueError(
@@ -307,18 +321,19 @@ class Config:
                 f"environment_name={self.environment_name!r} with dataset="
                 f"{self.dataset!r}: scenes belong to each other; leave it empty."
             )
-        if self.stroke_start_cost and self._kind != "painting":
-            raise ValueError(
-                f"stroke_start_cost={self.stroke_start_cost} with {self._kind}: no "
-                "strokes there; set it to 0."
-            )
+        for name in ("stroke_start_cost", "compound"):
+            if getattr(self, name) and self._kind != "painting":
+                raise ValueError(
+                    f"{name}={getattr(self, name)} with {self._kind}: no strokes there; "
+                    f"leave it out."
+                )
         if self.actors == "device":
             if self.actor_devices:
                 raise ValueError(
                     f"actor_devices={self.actor_devices} with actors='device': there the "
                     "devices that learn play as well; set actor_devices=0."
                 )
-            if not self.whole_episodes:
+            if self.unrolls_per_episode > 1:
                 raise ValueError(
                     f"unroll_length={self.unroll_length} with actors='device': they play "
                     "whole episodes; set actors='threads', or unroll_length=0."
@@ -373,7 +388,7 @@ class Config:
         else:
             names += ("use_color", "background")
         if self._kind == "painting":
-            names += ("brush", "brush_sizes", "use_pressure")
+            names += ("brush", "brush_sizes", "use_pressure", "compound")
             return {name: getattr(self, name) for name in names}
         return {
             "environment": self._kind,
@@ -391,14 +406,14 @@ class Config:
         return self.episode_length - 1
 
     @property
-    def whole_episodes(self) -> bool:
-        """Whether an update learns from whole episodes."""
-        return self.unroll_length in (0, self.num_commands)
+    def unrolls_per_episode(self) -> int:
+        """Into how many parts the commands of an episode are cut."""
+        return self.num_commands // (self.unroll_length or self.num_commands)
 
     @property
     def frames_per_update(self) -> int:
         """Commands that an update learns from, of all its episodes together."""
-        return self.batch_size * (self.unroll_length or self.num_commands)
+        return self.batch_size * self.num_commands // self.unrolls_per_episode
 
 
 # Networks that CPUs carry. Faster than the paper's rates, and hardly any replay: with a

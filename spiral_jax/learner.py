@@ -73,7 +73,7 @@ class TrainingState(NamedTuple):
     replay: Replay
 
 
-STATE_PLACES = TrainingState(SAME, SAME, SAME, Replay(1, SAME))
+STATE_PLACES = TrainingState(SAME, SAME, SAME, Replay(1, 0))
 
 
 def _descend(optimiser, state: LearnerState, gradients, metrics, prefix: str):
@@ -165,9 +165,7 @@ def make_iteration(
         pictures, targets = trajectory.canvases[-1], trajectory.targets
         if targets is not None:
             pictures = jnp.concatenate([pictures, targets], axis=-1)
-        # All episodes are in step.
-        finished = trajectory.discounts[-1, 0] == 0
-        replay = replays.add(state.replay, pictures, finished)
+        replay = replays.add(state.replay, pictures, trajectory.discounts[-1] == 0)
         critic, metrics = state.critic, {}
         for step in range(draws.replayed.shape[0]):
             fake, target = replays.take(replay, draws.replayed[step]), None

@@ -9,7 +9,7 @@ from PIL import Image
 
 from spiral_jax.data import to_uint8
 from spiral_jax.environments import language_of
-from spiral_jax.environments.pens import Pens
+from spiral_jax.environments.pens import make_pens
 from spiral_jax.programs import Program
 from spiral_jax.types import Stroke
 
@@ -68,7 +68,7 @@ def _scaled(picture: np.ndarray, scale: int) -> Image.Image:
 
 
 def program_to_svg(program: Program, width: int = 256) -> str:
-    """Writes a painting's strokes as vector paths, one for each stroke.
+    """Writes a painting's strokes as vector paths, one for each command that paints.
 
     The units of the document are px of the program's canvas, and the paths are the very
     curves that the pen follows; moves of the lifted pen leave none. Brushes are only
@@ -120,20 +120,29 @@ def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
 def _stroke_paths(program: Program) -> list[str]:
     language = language_of(program.settings)
     actions = language.validate(program.actions, (len(program),))
-    pens = Pens(program.settings)
+    pens = make_pens(program.settings)
     state = pens.begin(batch_size=1)
     paths = []
     for t in range(len(program)):
         command = {name: values[t : t + 1] for name, values in actions.items()}
-        strokes, state = pens.stroke(state, command)
-        stroke = Stroke(*(field[0] for field in strokes))
-        if not stroke.paint:
+        strokes, state = pens.strokes(state, command)
+        curves = [
+            Stroke(*(field[0] for field in strokes.at(number)))
+            for number in range(strokes.count)
+        ]
+        curves = [stroke for stroke in curves if stroke.paint]
+        if not curves:
             continue
-        (y0, x0), (y1, x1), (y2, x2) = stroke.start, stroke.control, stroke.end
+        stroke = curves[0]
+        y, x = stroke.start
+        path = f"M {x:g} {y:g}"
+        for curve in curves:
+            (y1, x1), (y2, x2) = curve.control, curve.end
+            path += f" Q {x1:g} {y1:g} {x2:g} {y2:g}"
         color = np.broadcast_to(to_uint8(stroke.color), 3)
         opacity = (stroke.pressure_start + stroke.pressure_end) / 2
         paths.append(
-            f'<path d="M {x0:g} {y0:g} Q {x1:g} {y1:g} {x2:g} {y2:g}" '
+            f'<path d="{path}" '
             f'fill="none" stroke="rgb({color[0]},{color[1]},{color[2]})" '
             f'stroke-width="{2 * stroke.radius:g}" '
             f'stroke-opacity="{opacity:.3g}" '

@@ -135,18 +135,28 @@ class CommandLanguage:
 
 
 def painting_language(
-    grid_width: int, num_sizes: int, use_pressure: bool, use_color: bool
+    grid_width: int,
+    num_sizes: int,
+    use_pressure: bool,
+    use_color: bool,
+    compound: bool = False,
 ) -> CommandLanguage:
     """Returns the language of brush strokes (paper, section 4.1; spec section 3).
 
     `flag` 0 lifts the pen and moves it to `end`; 1 paints a quadratic Bézier curve from
     the pen over `control` to `end`. All other components matter only when painting.
+
+    Compound strokes have no `end`. There `flag` 0 adds the point `control` to a stroke; 1
+    paints the stroke, a cubic spline through its points, and puts the pen down at
+    `control`, the first point of the next stroke. Names and meaning are those of
+    DeepMind's environment for them (SPIRAL++).
     """
     painting = ("flag", (1,))
+    places = [Component("end", grid_width**2, grid_width)] if not compound else []
     components = [
         Component("flag", 2),
-        Component("end", grid_width**2, grid_width),
-        Component("control", grid_width**2, grid_width, painting),
+        *places,
+        Component("control", grid_width**2, grid_width, None if compound else painting),
         Component("size", num_sizes, None, painting),
     ]
     if use_pressure:

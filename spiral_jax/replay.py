@@ -7,7 +7,6 @@ number) alone, so that a resumed run draws what an uninterrupted one would have.
 from typing import NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,7 +16,7 @@ class Replay(NamedTuple):
 
     Attributes:
       pictures: `[R, B, H, W, C]` float32, the last R batches.
-      num_added: int32 scalar, batches added so far.
+      num_added: `[B]` int32, how many pictures each place of the batch has added so far.
     """
 
     pictures: chex.Array
@@ -27,22 +26,22 @@ class Replay(NamedTuple):
 def empty_replay(num_batches: int, picture_shape: tuple[int, ...]) -> Replay:
     """Makes a ring for `num_batches` batches of pictures of shape (B, H, W, C)."""
     pictures = np.zeros((num_batches, *picture_shape), np.float32)
-    return Replay(pictures, np.zeros([], np.int32))
+    return Replay(pictures, np.zeros(picture_shape[:1], np.int32))
 
 
-def add(replay: Replay, pictures: chex.Array, finished: chex.Numeric = True) -> Replay:
-    """Adds one batch `[B, H, W, C]`, in the place of the oldest one once full.
+def add(replay: Replay, pictures: chex.Array, finished: chex.Array) -> Replay:
+    """Adds pictures, in the places of the oldest ones once full.
 
     Args:
       replay: the ring.
-      pictures: what was drawn.
-      finished: whether their episodes are over. If not, nothing is added; but while there
-        is nothing else, the unfinished ones stand in the first place.
+      pictures: `[B, H, W, C]`, what was drawn.
+      finished: `[B]` bool, whether their episodes are over. Others are not added; but
+        while its place has nothing else, the latest of them stands in.
     """
-    place = replay.num_added % replay.pictures.shape[0]
-    there = jax.lax.dynamic_index_in_dim(replay.pictures, place, axis=0, keepdims=False)
-    pictures = jnp.where(finished | (replay.num_added == 0), pictures, there)
-    ring = jax.lax.dynamic_update_index_in_dim(replay.pictures, pictures, place, axis=0)
+    batch = replay.num_added % replay.pictures.shape[0]
+    takes = finished | (replay.num_added == 0)
+    writes = (jnp.arange(replay.pictures.shape[0])[:, None] == batch) & takes
+    ring = jnp.where(writes[..., None, None, None], pictures, replay.pictures)
     return Replay(ring, replay.num_added + finished)
 
 

@@ -17,7 +17,12 @@ def negative_distance(images: chex.Array, targets: chex.Array) -> chex.Array:
 
 
 def make_rewards(
-    form: str, *, stroke_start_cost: float, blank_cost: float, blank: chex.Numeric
+    form: str,
+    *,
+    stroke_start_cost: float,
+    blank_cost: float,
+    blank: chex.Numeric,
+    compound: bool = False,
 ) -> Callable[..., tuple[chex.Array, Mapping[str, chex.Array]]]:
     """Builds `rewards(trajectory, score) -> ([T, B] float32, metrics)`.
 
@@ -30,9 +35,10 @@ def make_rewards(
         `r_t = D(canvas_t) - D(canvas_{t-1})`, whose sum differs from it by a constant
         (SPIRAL++'s temporal credit assignment).
       stroke_start_cost: subtracted for every command that puts the pen down (paper,
-        section 4.2).
+        section 4.2); of compound strokes, that paints.
       blank_cost: subtracted at the end of the episode if the canvas is blank.
       blank: a blank canvas `[H, W, C]`, or the one value of it.
+      compound: whether strokes are compound.
 
     Raises:
       ValueError: unknown form.
@@ -59,8 +65,9 @@ def make_rewards(
         untouched = jnp.all(untouched, axis=(1, 2, 3))
         reward = reward.at[-1].add(-blank_cost * (untouched & ends))
         if stroke_start_cost:
+            flags = trajectory.actions["flag"]
             before = trajectory.start.previous_actions["flag"]
-            starts = stroke_starts(trajectory.actions["flag"], before)
+            starts = flags == 1 if compound else stroke_starts(flags, before)
             reward -= stroke_start_cost * starts
         return reward + trajectory.rewards, {
             "policy/score": jnp.mean(final_scores),

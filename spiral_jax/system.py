@@ -13,6 +13,7 @@ from spiral_jax.actor import (
     Agent,
     DeviceActor,
     Player,
+    concatenate,
     make_agent,
     rollout,
 )
@@ -166,7 +167,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             entropy_cost=config.entropy_cost,
             value_cost=config.value_cost,
             normalise_advantages=config.normalise_advantages,
-            bootstrap=not config.whole_episodes,
+            bootstrap=config.unrolls_per_episode > 1,
             parallel=parallel,
         ),
         make_rewards(
@@ -174,6 +175,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             stroke_start_cost=config.stroke_start_cost,
             blank_cost=config.blank_cost,
             blank=system.blank,
+            compound=config.compound,
         ),
         score,
         config.policy_learning_rate,
@@ -312,8 +314,12 @@ def make_actor(
         process, num_processes = parallel.shard
         batch_size //= num_processes
         actor_id += process * config.num_actors
+    stages = config.unrolls_per_episode
     return Actor(
-        system.environment(batch_size, seed + actor_id),
+        [
+            system.environment(batch_size // stages, seed + actor_id)
+            for _ in range(stages)
+        ],
         system.agent,
         store,
         seed=seed,
@@ -379,19 +385,9 @@ def sample_drawings(
 ) -> Trajectory:
     """Samples exactly `num_episodes` episodes as one trajectory."""
     parts = sample_trajectories(system, params, num_episodes, seed, targets)
-    # What an episode has once gets the time axis that all else has.
-    joined = jax.tree.map(
-        lambda *x: np.concatenate(x, axis=1)[:, :num_episodes],
-        *(_once(part, lambda x: x[None]) for part in parts),
-    )
-    return _once(joined, lambda x: x[0])
-
-
-def _once(trajectory: Trajectory, change) -> Trajectory:
-    return trajectory._replace(
-        start=jax.tree.map(change, trajectory.start),
-        targets=jax.tree.map(change, trajectory.targets),
-    )
+    joined = concatenate(list(parts))
+    places = jax.tree.broadcast(TRAJECTORY_PLACES, joined)
+    return jax.tree.map(lambda axis, x: x.take(range(num_episodes), axis), places, joined)
 
 
 def programs_of(system: System, trajectory: Trajectory) -> list[Program]:

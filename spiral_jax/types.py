@@ -25,10 +25,10 @@ Actions = Mapping[str, chex.Array]
 
 
 class Stroke(NamedTuple):
-    """One brush command per canvas, in canvas pixels: all that a renderer gets to see.
+    """One curve or move per canvas, in canvas pixels: all that a renderer gets to see.
 
     Attributes:
-      paint: `[B]` bool; False moves the pen to `end` without drawing.
+      paint: `[B]` bool; False lifts the pen and moves it to `end`.
       start: `[B, 2]` float32 px, (y, x), where the pen stands.
       control: `[B, 2]` float32 px, control point of the quadratic Bézier curve.
       end: `[B, 2]` float32 px, where the pen stands afterwards.
@@ -36,6 +36,8 @@ class Stroke(NamedTuple):
       pressure_start: `[B]` float32 in 0..1, pressure at `start`.
       pressure_end: `[B]` float32 in 0..1, pressure at `end`; linear in between.
       color: `[B, C]` float32 in 0..1.
+      idle: `[B]` bool; where True nothing happens: neither is painted nor is the pen
+        lifted, and `paint` is False.
     """
 
     paint: chex.Array
@@ -46,6 +48,7 @@ class Stroke(NamedTuple):
     pressure_start: chex.Array
     pressure_end: chex.Array
     color: chex.Array
+    idle: chex.Array
 
 
 class Objects(NamedTuple):
@@ -102,8 +105,6 @@ class PolicyOutput(NamedTuple):
 class Trajectory(NamedTuple):
     """A batch of unrolls, as the actor hands it to the learner.
 
-    All its episodes are in step: either all begin or go on, either all end or none.
-
     Attributes:
       canvases: `[T+1, B, H, W, C]` float32; `canvases[t]` is what the policy saw before
         command `t`; `canvases[T]`, at the end of an episode, is the finished picture.
@@ -113,7 +114,7 @@ class Trajectory(NamedTuple):
       behaviour_log_prob: `[T, B]` float32, log-probability of the whole command under
         the parameters that acted (unused components left out).
       rewards: `[T, B]` float32, the environment's own rewards (0 for paintings).
-      discounts: `[T, B]` float32; 0 at the end of the episode.
+      discounts: `[T, B]` float32; 0 at the end of an episode, which is the unroll's too.
       start: what the policy remembered before command 0, `[B, ...]`, without its key.
       targets: `[B, H, W, C]` float32, what a conditional agent was shown to draw; None
         for an unconditional one.

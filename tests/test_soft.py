@@ -24,6 +24,7 @@ def random_strokes(rng, batch_size, channels=1) -> Stroke:
         pressure_start=unit(),
         pressure_end=unit(),
         color=unit(channels),
+        idle=np.zeros(batch_size, bool),
     )
 
 
@@ -93,6 +94,7 @@ def test_a_tap_leaves_a_dot_and_a_move_nothing():
         ones,
         ones,
         0 * ones[:, None],
+        ones < 0,
     )
     canvas = soft.paint(np.ones([2, WIDTH, WIDTH, 1], np.float32), stroke, 30)
     assert canvas[0].min() < 0.4
@@ -103,7 +105,15 @@ def test_a_full_stroke_is_opaque_on_its_axis_and_half_so_at_its_radius():
     point = lambda x: np.array([[8.5, x]], np.float32)
     one = np.ones(1, np.float32)
     stroke = Stroke(
-        one > 0, point(0), point(8), point(16), 3 * one, one, one, 0 * one[:, None]
+        one > 0,
+        point(0),
+        point(8),
+        point(16),
+        3 * one,
+        one,
+        one,
+        0 * one[:, None],
+        one < 0,
     )
     column = soft.paint(np.ones([1, 16, 16, 1], np.float32), stroke, 60)[0, :, 8, 0]
     assert column[8] < 0.03

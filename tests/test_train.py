@@ -1,6 +1,7 @@
 """The running system: reproducible, resumable, and honest about what goes wrong."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -147,30 +148,51 @@ def test_an_episode_in_unrolls_is_the_whole_episode_cut(tiny_system):
             np.testing.assert_allclose(following, exact.value[t + 1], atol=1e-6)
 
 
-def test_actors_play_episodes_unroll_after_unroll(tiny_config):
-    config = dataclasses.replace(tiny_config, unroll_length=1)
-    system, store = make_system(config), ParameterStore()
+@pytest.fixture
+def long_config(tiny_config):
+    """Episodes of three unrolls of one command, two of them at each stage."""
+    return dataclasses.replace(tiny_config, unroll_length=1, batch_size=6)
+
+
+def test_episodes_of_several_unrolls_are_at_different_stages(long_config):
+    system, store = make_system(long_config), ParameterStore()
     store.publish(0, system.initial_policy())
+    play = lambda actor, num: [actor.play().trajectory for _ in range(num)]
     actor = make_actor(system, store, actor_id=0)
-    items = [actor.play() for _ in range(4)]
-    assert [item.num_rollouts for item in items] == [1, 2, 3, 4]
-    ends = [item.trajectory.discounts[-1, 0] for item in items]
-    assert ends == [1, 1, 0, 1]
-    first = [item.trajectory.start for item in (items[0], items[3])]
-    assert not np.array_equal(first[0].noise, first[1].noise)
-    for start in first:
-        assert not start.lstm.hidden.any()
-    assert items[1].trajectory.start.lstm.hidden.any()
-    np.testing.assert_array_equal(items[2].trajectory.start.noise, first[0].noise)
+    parts = play(actor, 5)
+    assert actor.num_rollouts == 5
+    ends = np.stack([part.discounts[-1] == 0 for part in parts])
+    # The first two episodes begin, the next two are one command late, the last two more.
+    expected = [[2, 1, 0], [1, 0, 2], [0, 2, 1], [2, 1, 0], [1, 0, 2]]
+    np.testing.assert_array_equal(ends, np.repeat(expected, 2, axis=1) == 0)
+    begins = np.stack([~part.start.lstm.hidden.any(axis=1) for part in parts])
+    np.testing.assert_array_equal(begins[1:], ends[:-1])
+    for before, after in itertools.pairwise(parts):
+        on = before.discounts[-1] == 1
+        np.testing.assert_array_equal(after.canvases[0][on], before.canvases[-1][on])
+        np.testing.assert_array_equal(after.start.noise[on], before.start.noise[on])
+        assert (after.start.noise[~on] != before.start.noise[~on]).all()
+        for name, first in after.start.previous_actions.items():
+            np.testing.assert_array_equal(first[on], before.actions[name][-1][on])
+    # A resumed actor goes on at the same stages of the same episodes.
+    resumed = play(make_actor(system, store, actor_id=0, num_rollouts=3), 2)
+    assert_trees_equal(resumed, parts[3:])
 
 
-def test_long_episodes_train_in_unrolls(tiny_config, tmp_path):
+def test_long_episodes_train_in_unrolls(long_config, tmp_path):
     """Only finished pictures are kept for the critic, and frames are what was learnt."""
-    config = dataclasses.replace(with_updates(tiny_config, 7), unroll_length=1)
-    train(config, tmp_path)
-    assert int(final_state(tmp_path)["learner"]["replay"]["num_added"]) == 2
+    train(with_updates(long_config, 7), tmp_path)
+    replay = final_state(tmp_path)["learner"]["replay"]
+    assert replay["num_added"].tolist() == [2, 2, 2, 2, 3, 3]
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["frames"] == 7 * 4
+    assert json.loads(lines[-1])["frames"] == 7 * 6
+    for changes, said in (
+        ({"unroll_length": 2}, "which is 3 commands: expected a divisor"),
+        ({"batch_size": 4}, "batch_size=4 with 3 unrolls per episode"),
+        ({"actors": "device"}, "they play whole episodes"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            dataclasses.replace(long_config, **changes)
 
 
 def test_parameters_are_read_once_per_rollout(tiny_system):

@@ -8,7 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from spiral_jax.environments.painting import language_of
-from spiral_jax.environments.pens import BACKGROUNDS, Pens, PenState
+from spiral_jax.environments.pens import (
+    BACKGROUNDS,
+    CompoundState,
+    PenState,
+    make_pens,
+)
 from spiral_jax.renderers.soft import num_curve_samples, paint
 from spiral_jax.types import Actions
 
@@ -22,7 +27,7 @@ class PaintingState(NamedTuple):
     """
 
     canvas: chex.Array
-    pens: PenState
+    pens: PenState | CompoundState
 
 
 class DevicePainting:
@@ -49,7 +54,7 @@ class DevicePainting:
                 "brush='soft'."
             )
         self.language = language_of(dict(settings))
-        self._pens = Pens(settings)
+        self._pens = make_pens(settings)
         width = settings["canvas_width"]
         channels = 3 if settings["use_color"] else 1
         self._canvas_shape = (width, width, channels)
@@ -65,5 +70,13 @@ class DevicePainting:
 
     def step(self, state: PaintingState, actions: Actions) -> PaintingState:
         """Executes one command on every canvas; actions are `[B]` int32 each."""
-        stroke, pens = self._pens.stroke(state.pens, actions)
-        return PaintingState(paint(state.canvas, stroke, self._num_samples), pens)
+        strokes, pens = self._pens.strokes(state.pens, actions)
+
+        def body(number, canvas):
+            return paint(canvas, strokes.at(number), self._num_samples)
+
+        if isinstance(strokes.count, int):  # one: no loop
+            canvas = body(0, state.canvas)
+        else:
+            canvas = jax.lax.fori_loop(0, strokes.count, body, state.canvas)
+        return PaintingState(canvas, pens)

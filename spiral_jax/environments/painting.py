@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from spiral_jax.environments.episodes import Episodes, check_episodes
-from spiral_jax.environments.pens import BACKGROUNDS, COMPATS, REFERENCE_WIDTH, Pens
+from spiral_jax.environments.pens import (
+    BACKGROUNDS,
+    COMPATS,
+    REFERENCE_WIDTH,
+    make_pens,
+)
 from spiral_jax.programs import CommandLanguage, painting_language
 from spiral_jax.renderers import SoftRenderer
 from spiral_jax.renderers.libmypaint import LibmypaintRenderer
@@ -31,7 +36,8 @@ class Painting(Episodes):
     The pen starts lifted at location 0, the top left corner.
 
     Every brush but "soft" has the semantics of libmypaint 1.3.0, driven as DeepMind's
-    released environment drives it: a curve is 50 calls of 0.1 s.
+    released environment drives it: a curve is 50 calls of 0.1 s. So is each half of a
+    compound stroke's way from one point to the next.
 
     Attributes:
       settings: what a program needs to be drawn again, as JSON can hold it: the arguments
@@ -53,6 +59,7 @@ class Painting(Episodes):
         brush_sizes: Sequence[float] = (1, 2, 4, 8, 12, 24),
         use_color: bool = True,
         use_pressure: bool = True,
+        compound: bool = False,
         background: str = "white",
         seed: int = 0,
         mypaint_version: str = "1.3",
@@ -73,6 +80,8 @@ class Painting(Episodes):
           use_color: RGB canvases with red, green and blue components; otherwise grey
             canvases whose ink is the opposite of the background.
           use_pressure: whether commands choose a pressure; otherwise it is 1.
+          compound: whether commands give points, and strokes are splines through them,
+            see `programs.painting_language` and `pens.CompoundPens`.
           background: "white" or "black".
           seed: of the brush's own noise, a stream for each canvas; the soft brush and
             the pen have none. Episodes go on in the streams, see `reset`.
@@ -108,6 +117,11 @@ class Painting(Episodes):
         ):
             if value not in choices:
                 raise ValueError(f"{name}={value!r}: expected one of {choices}.")
+        if compound and compat:
+            raise ValueError(
+                f"compat={compat!r} with compound=True: the quirks are those of "
+                "strokes of one command; leave it out."
+            )
         settings: dict[str, Any] = {
             "canvas_width": int(canvas_width),
             "grid_width": int(grid_width),
@@ -115,6 +129,7 @@ class Painting(Episodes):
             "brush_sizes": _check_sizes(brush_sizes),
             "use_color": bool(use_color),
             "use_pressure": bool(use_pressure),
+            "compound": bool(compound),
             "background": background,
             "mypaint_version": mypaint_version,
             "noise": noise,
@@ -127,7 +142,7 @@ class Painting(Episodes):
             episode_length=episode_length,
             num_channels=3 if use_color else 1,
         )
-        self._pens = Pens(self.settings)
+        self._pens = make_pens(self.settings)
         self._renderer = self._make_renderer(brush, renderer, seed)
 
     def _make_renderer(self, brush: str | Path | Brush, renderer: str, seed: int):
@@ -177,8 +192,10 @@ class Painting(Episodes):
         return self._renderer.reset(seed)
 
     def _execute(self, actions: Actions) -> np.ndarray:
-        stroke, self._pen_state = self._pens.stroke(self._pen_state, actions)
-        return self._renderer.step(stroke)
+        strokes, self._pen_state = self._pens.strokes(self._pen_state, actions)
+        for number in range(strokes.count):
+            canvas = self._renderer.step(strokes.at(number))
+        return canvas
 
     def _first_mask(self) -> Actions:
         if self.settings["compat"] != "deepmind":
@@ -194,6 +211,7 @@ def language_of(settings: dict[str, Any]) -> CommandLanguage:
         len(settings["brush_sizes"]),
         settings["use_pressure"],
         settings["use_color"],
+        settings.get("compound", False),
     )
 
 

@@ -169,9 +169,9 @@ class LibmypaintRenderer:
     def step(self, stroke: Stroke) -> np.ndarray:
         """Executes a command and returns the canvases `[B, H, W, C]`."""
         t = np.arange(1, BEZIER_CALLS + 1, dtype=np.float32)[:, None] / BEZIER_CALLS
-        for row, paint in enumerate(stroke.paint):
+        for row in np.flatnonzero(~stroke.idle):
             one = Stroke(*(field[row] for field in stroke))
-            if not paint:
+            if not one.paint:
                 self._move(row, one.end)
                 continue
             self._ink(row, one.radius, one.color)
@@ -183,7 +183,7 @@ class LibmypaintRenderer:
                 self._call(row, [*one.start, one.pressure_end])
             for call in calls.tolist():
                 self._call(row, call)
-        self._pen_up = ~stroke.paint
+        self._pen_up = np.where(stroke.idle, self._pen_up, ~stroke.paint)
         return self._canvas()
 
     def _ink(self, row: int, radius: float, color: np.ndarray) -> None:

@@ -99,5 +99,6 @@ class SoftRenderer:
 
     def step(self, stroke: Stroke) -> np.ndarray:
         """Executes a command and returns the canvases `[B, H, W, C]`."""
-        self._canvas = paint(self._canvas, stroke, self._num_samples)
+        if stroke.paint.any():
+            self._canvas = paint(self._canvas, stroke, self._num_samples)
         return self._canvas.copy()

@@ -31,7 +31,8 @@ def test_dabs_are_libmypaints(brush, backend):
         commands = Pens(Painting().settings)
         state = commands.begin(1)
         for row, end in zip(program[program[:, 0] >= 0], ends, strict=False):
-            stroke, state = commands.stroke(state, golden.commands(row[None]))
+            strokes, state = commands.strokes(state, golden.commands(row[None]))
+            stroke = strokes.at(0)
             if not stroke.paint[0]:
                 pens = paint.move(pens, stroke.end)
             else:
@@ -87,7 +88,7 @@ def test_dabs_equal_those_of_a_sequential_brush(brush, width, version, backend):
             radius = rng.choice([1.0, 3.0, 10.0, 30.0], count)
             p0, p1 = rng.uniform(0.1, 1, (2, count))
             stroke = types.Stroke(
-                np.ones(count, bool), point, control, end, radius, p0, p1, None
+                np.ones(count, bool), point, control, end, radius, p0, p1, None, None
             )
             found, pens = paint.paint(pens, pen_up, stroke, np.arange(count))
             pen_up = np.zeros(count, bool)

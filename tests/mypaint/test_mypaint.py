@@ -56,7 +56,7 @@ def random_stroke(count, seed, width=64, paint=None, channels=3):
         radius=rng.choice(SIZES, count) * width / 64,
         pressure_start=rng.uniform(0.1, 1, count),
         pressure_end=rng.uniform(0.1, 1, count),
-        color=rng.random((count, channels)),
+        color=rng.random((count, channels)), idle=np.zeros(count, bool),
     )  # fmt: skip
 
 

@@ -125,7 +125,7 @@ class MyPaintRenderer:
                 of range where the stroke paints.
         """
         stroke = _check_stroke(stroke, self._count, self._planar.shape[1])
-        moves = np.flatnonzero(~stroke.paint)
+        moves = np.flatnonzero(~stroke.paint & ~stroke.idle)
         if moves.size:
             pens = self._engine.move(self._pens.rows(moves), stroke.end[moves])
             self._pens.assign(moves, pens)
@@ -143,7 +143,7 @@ class MyPaintRenderer:
             canvas = self._composite(shows, color)
         else:
             canvas = self._canvas()
-        self._pen_up = ~stroke.paint
+        self._pen_up = np.where(stroke.idle, self._pen_up, ~stroke.paint)
         return canvas
 
     def _composite(self, shows: np.ndarray, color: np.ndarray) -> np.ndarray:
@@ -216,12 +216,14 @@ def _check_stroke(stroke: types.Stroke, count: int, channels: int) -> types.Stro
                 "(batch size first); pass one row per environment"
             )
         fields[name] = array
-    if fields["paint"].dtype != bool:
-        raise ValueError(
-            f"stroke.paint has dtype {fields['paint'].dtype}: expected bool; compare "
-            "the flag with 1"
-        )
-    for name in list(fields)[1:]:
+    for name in ("paint", "idle"):
+        if fields[name].dtype != bool:
+            raise ValueError(
+                f"stroke.{name} has dtype {fields[name].dtype}: expected bool; compare "
+                "the flag with 1"
+            )
+    numbers = [name for name in fields if name not in ("paint", "idle")]
+    for name in numbers:
         if fields[name].dtype.kind not in "fiu":
             raise ValueError(
                 f"stroke.{name} cannot be read as numbers (dtype {fields[name].dtype}):"
@@ -233,7 +235,7 @@ def _check_stroke(stroke: types.Stroke, count: int, channels: int) -> types.Stro
         "radius": (0.0, np.inf), "pressure_start": (0.0, 1.0),
         "pressure_end": (0.0, 1.0), "color": (0.0, 1.0),
     }  # fmt: skip
-    for name in list(fields)[1:]:
+    for name in numbers:
         low, high = low_high.get(name, (-np.inf, np.inf))
         used = fields[name] if name == "end" else fields[name][paint]
         good = np.isfinite(used) & (used >= low) & (used <= high)

@@ -69,6 +69,25 @@ def plot_curves(axes, variants: dict[str, dict], style: Callable) -> None:
             plot_curve(axis, variant["curve"], key, label=label, **style(label))
 
 
+def draw_curve(curve: dict[str, list[float]], label: str, floor: tuple[str, float]):
+    """Draws a run's distance along both units.
+
+    Args:
+      curve: as `read_curve` returns it.
+      label: what the distance is called.
+      floor: name and value of a line to compare with.
+    """
+    figure, axes = make_figure()
+    for axis, key in zip(axes, UNITS):
+        plot_curve(axis, curve, key)
+        axis.axhline(floor[1], color="grey", linestyle=":")
+        axis.axhline(0.1 * curve["values"][0], color="tab:green", linestyle="--")
+        axis.set_yscale("log")
+    axes[0].set_ylabel(label)
+    axes[1].legend(["agent", floor[0], "0.1 x untrained"])
+    return figure
+
+
 def save_figure(figure, path: Path) -> None:
     """Writes a figure as PNG."""
     figure.tight_layout()

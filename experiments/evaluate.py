@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from experiments.curves import make_figure, plot_curve, read_curve, save_figure
+from experiments.curves import draw_curve, read_curve, save_figure
 from spiral_jax.evaluation import NUM_SAMPLES
 from spiral_jax.reconstruction import NUM_TARGETS, make_evaluator
 from spiral_jax.system import load_dataset
@@ -20,35 +20,6 @@ from spiral_jax.trained import load_agent
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
 _CURVE = flags.DEFINE_string("curve", None, "PNG file to draw the run's curve into.")
-
-
-def draw_curve(
-    run_dir: Path,
-    metric: str,
-    label: str,
-    untrained: float,
-    floor: tuple[str, float],
-    path: Path,
-) -> None:
-    """Draws a distance against frames and minutes.
-
-    Args:
-      run_dir: folder with a metrics.jsonl.
-      metric, label: the distance's name there, and for readers.
-      untrained: the untrained agent's, where the curve begins.
-      floor: name and value of a line to compare with.
-      path: PNG to write.
-    """
-    curve = read_curve(run_dir, metric, untrained)
-    figure, axes = make_figure()
-    for axis, key in zip(axes, ("frames", "minutes")):
-        plot_curve(axis, curve, key)
-        axis.axhline(floor[1], color="grey", linestyle=":")
-        axis.axhline(0.1 * untrained, color="tab:green", linestyle="--")
-        axis.set_yscale("log")
-    axes[0].set_ylabel(label)
-    axes[1].legend(["agent", floor[0], "0.1 x untrained"])
-    save_figure(figure, path)
 
 
 def main(argv: list[str]) -> None:
@@ -76,8 +47,8 @@ def main(argv: list[str]) -> None:
             f"features of {evaluator.classifier}\n{table}"
         )
     if _CURVE.value:
-        out, untrained = Path(_CURVE.value), table.untrained
-        draw_curve(run_dir, evaluator.metric, evaluator.label, untrained, floor, out)
+        curve = read_curve(run_dir, evaluator.metric, table.untrained)
+        save_figure(draw_curve(curve, evaluator.label, floor), Path(_CURVE.value))
 
 
 if __name__ == "__main__":

@@ -433,6 +433,13 @@ _MNIST_SMALL = Config(
     critic_width=32,
     **_SMALL,
 )
+_FOLDER_SMALL = dataclasses.replace(
+    _MNIST_SMALL,
+    dataset="folder",
+    use_color=True,
+    episode_length=13,
+    brush_sizes=(2.0, 4.0, 8.0, 16.0),
+)
 # Omniglot's lines are 1.5 px thin at 32 px, and its characters have more strokes.
 _OMNIGLOT_SMALL = dataclasses.replace(
     _MNIST_SMALL, dataset="omniglot", episode_length=10, brush_sizes=(1.5, 2.5)
@@ -484,17 +491,20 @@ PRESETS: dict[str, Config] = {
     ),
     # launch --preset=folder_small --data_dir=pictures: any pictures in colour, 32 px,
     # 12 commands.
-    "folder_small": dataclasses.replace(
-        _MNIST_SMALL,
-        dataset="folder",
-        use_color=True,
-        episode_length=13,
-        brush_sizes=(2.0, 4.0, 8.0, 16.0),
-    ),
+    "folder_small": _FOLDER_SMALL,
     # The paper's settings, 64 px, 19 commands, the released agent's networks, for GPUs:
     # launch --preset=omniglot --data_dir=data/omniglot, or omniglot_conditional.
     "omniglot": Config(dataset="omniglot"),
     "omniglot_conditional": Config(dataset="omniglot", conditional=True),
+    # launch --preset=celeba_conditional_small --data_dir=data/celeba: faces, 32 px, 12
+    # commands.
+    "celeba_conditional_small": dataclasses.replace(
+        _FOLDER_SMALL,
+        dataset="celeba",
+        conditional=True,
+        policy="pointer",
+        discount=0.5,  # as for characters
+    ),
     # launch --preset=celeba --data_dir=data/celeba, or celeba_conditional. SPIRAL++
     # trained on faces for 3.3 billion frames.
     "celeba": Config(dataset="celeba", use_color=True),

@@ -111,7 +111,8 @@ def train_classifier(data: Dataset, seed: int, progress: bool = True) -> Classif
         params, opt_state = update(
             params, opt_state, step, to_float(images[index]), data.train.labels[index]
         )
-    return Classifier(params, accuracy(params, data.test))
+    classifier = Classifier(params, None)
+    return classifier._replace(test_accuracy=accuracy(classifier, data.test))
 
 
 def random_classifier(shape: tuple[int, int, int]) -> Classifier:
@@ -120,13 +121,14 @@ def random_classifier(shape: tuple[int, int, int]) -> Classifier:
     return Classifier(_NETWORK.init(jax.random.key(RANDOM_SEED), example), None)
 
 
-def accuracy(params: hk.Params, data: LabelledImages) -> float:
+def accuracy(classifier: Classifier, data: LabelledImages) -> float:
     """Returns the share of digits that are classified right."""
-    predictions = [
-        np.argmax(_APPLY(params, to_float(data.images[i : i + CHUNK]))[0], axis=-1)
-        for i in range(0, len(data.images), CHUNK)
-    ]
-    return float(np.mean(np.concatenate(predictions) == data.labels))
+    return float(np.mean(classify(classifier, data.images) == data.labels))
+
+
+def classify(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """Takes pictures `[N, H, W, C]`, see `features`, for digits: `[N]` integers."""
+    return np.argmax(_outputs(classifier, images)[0], axis=-1)
 
 
 def features(classifier: Classifier, images: np.ndarray) -> np.ndarray:
@@ -136,12 +138,16 @@ def features(classifier: Classifier, images: np.ndarray) -> np.ndarray:
       classifier: trained or random.
       images: float32 in 0..1, or uint8, which may be more than memory holds.
     """
+    return _outputs(classifier, images)[1].astype(np.float64)
+
+
+def _outputs(classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, ...]:
     found = []
     for i in range(0, len(images), CHUNK):
         chunk = images[i : i + CHUNK]
         chunk = to_float(chunk) if chunk.dtype == np.uint8 else chunk
-        found.append(np.asarray(_APPLY(classifier.params, chunk)[1], np.float64))
-    return np.concatenate(found)
+        found.append(_APPLY(classifier.params, chunk))
+    return tuple(np.concatenate(parts) for parts in zip(*found))
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -240,7 +246,7 @@ class Evaluator:
         self._system = system
         if system.config.dataset == "mnist":
             path, seed = run_dir / "classifier.npz", system.seed("evaluation")
-            self.classifier = _cached_classifier(path, data, seed)
+            self.classifier = cached_classifier(path, data, seed)
         else:
             self.classifier = random_classifier(data.test.images.shape[1:])
         self._test = features(self.classifier, data.test.images)
@@ -272,7 +278,7 @@ class Evaluator:
         return Table(untrained, now, self._real)
 
 
-def _cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
+def cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
     """Loads the classifier from `path` (arrays only), or trains it and writes it."""
     if path.exists():
         params, numbers = load_params(path)

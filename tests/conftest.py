@@ -22,6 +22,7 @@ import dm_env
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.studies.study import TINY
 from spiral_jax.checkpoint import Checkpointer
@@ -99,6 +100,20 @@ def play_by_the_specs(environment, time_step, rng):
 
 def assert_trees_equal(a, b) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def write_faces(folder: Path) -> Path:
+    """Writes pictures in CelebA's layout: a frame of 9 and 29 px around what is seen."""
+    (folder / "img_align_celeba").mkdir(parents=True)
+    lines = []
+    for i in range(30):
+        picture = np.full([218, 178, 3], 255, np.uint8)
+        picture[29:189, 9:169] = [6 * i, 0, 100]
+        name = f"{i + 1:06d}.jpg"
+        Image.fromarray(picture).save(folder / "img_align_celeba" / name, "PNG")
+        lines.append(f"{name} {0 if i < 20 else 1 if i < 25 else 2}")
+    (folder / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    return folder
 
 
 def _why_scenes_cannot_be_drawn() -> str:

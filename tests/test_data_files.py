@@ -27,7 +27,7 @@ from spiral_jax.data.files import Picture, PictureFiles, decode, in_fair_order
 from spiral_jax.environments import make_environment
 from spiral_jax.system import load_dataset
 from spiral_jax.train import train
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, write_faces
 
 needs_omniglot = pytest.mark.skipif(
     not (SHARED_DATA / "omniglot").is_dir(), reason="../shared/data/omniglot is absent"
@@ -316,16 +316,7 @@ def test_a_truncated_zip_and_one_with_a_damaged_entry(tmp_path, caplog):
 
 @pytest.fixture
 def faces(tmp_path):
-    """Pictures in CelebA's layout: a frame of 9 and 29 px around what is to be seen."""
-    lines = []
-    for i in range(30):
-        picture = np.full([218, 178, 3], 255, np.uint8)
-        picture[29:189, 9:169] = [6 * i, 0, 100]
-        name = f"{i + 1:06d}.jpg"
-        write(tmp_path / "img_align_celeba" / name, encoded(picture, "PNG"))
-        lines.append(f"{name} {0 if i < 20 else 1 if i < 25 else 2}")
-    (tmp_path / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
-    return tmp_path
+    return write_faces(tmp_path)
 
 
 def test_celeba_by_its_partition(faces, tmp_path_factory):

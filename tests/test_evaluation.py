@@ -24,10 +24,10 @@ def test_classifier_is_cached_as_arrays_and_refused_when_bad(tmp_path, monkeypat
     few = Dataset(*(LabelledImages(x.images[:500], x.labels[:500]) for x in data))
     path = tmp_path / "classifier.npz"
     with pytest.raises(RuntimeError, match=r"97.5% is needed"):
-        evaluation._cached_classifier(path, few, seed=0)
+        evaluation.cached_classifier(path, few, seed=0)
     monkeypatch.setattr(evaluation, "LEAST_ACCURACY", 0.3)
-    trained = evaluation._cached_classifier(path, few, seed=0)
-    cached = evaluation._cached_classifier(path, few, seed=0)
+    trained = evaluation.cached_classifier(path, few, seed=0)
+    cached = evaluation.cached_classifier(path, few, seed=0)
     images = to_float(few.test.images)
     np.testing.assert_array_equal(
         evaluation.features(trained, images), evaluation.features(cached, images)
@@ -37,5 +37,9 @@ def test_classifier_is_cached_as_arrays_and_refused_when_bad(tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_classifier_knows_digits():
-    classifier = evaluation.train_classifier(load_mnist("", 32, "white"), seed=0)
+    data = load_mnist("", 32, "white")
+    classifier = evaluation.train_classifier(data, seed=0)
     assert classifier.test_accuracy >= 0.975
+    found = evaluation.classify(classifier, to_float(data.test.images[:700]))
+    right = np.mean(found == data.test.labels[:700])
+    assert right == pytest.approx(classifier.test_accuracy, abs=0.02)

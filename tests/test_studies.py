@@ -1,6 +1,6 @@
+import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,18 +8,26 @@ from PIL import Image
 
 from experiments.curves import read_curve
 from experiments.studies import (
+    complement_critic,
     conditional_rewards,
     critic_regularisers,
+    faces,
     omniglot_rewards,
+    rerendered,
     reward_forms,
     scenes_rewards,
+    unconditional_mnist,
 )
 from experiments.studies.reward_forms import visible_strokes
-from experiments.studies.study import Options, Study, load_variants, measure
+from experiments.studies.study import TINY, Options, Study, load_variants, measure
+from spiral_jax.config import preset
 from spiral_jax.data import to_float
 from spiral_jax.environments import Painting
+from spiral_jax.evaluation import cached_classifier
 from spiral_jax.reconstruction import ReconstructionEvaluator
-from tests.conftest import SHARED_DATA, needs_gl
+from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
+from spiral_jax.system import load_dataset, make_system
+from tests.conftest import SHARED_DATA, needs_gl, write_faces
 from tests.test_experiments import run
 
 
@@ -43,8 +51,10 @@ def test_curves_are_read_by_hand(tmp_path):
 @pytest.mark.parametrize(
     "study",
     [
+        complement_critic.STUDY,
         conditional_rewards.STUDY,
         critic_regularisers.STUDY,
+        faces.STUDY,
         omniglot_rewards.STUDY,
         scenes_rewards.STUDY,
     ],
@@ -182,37 +192,78 @@ def test_visible_strokes_by_hand():
     np.testing.assert_array_equal(visible[:, 0], [0, 0, 1, 0, 1, 0])
 
 
-@pytest.mark.slow
+def test_enlarged_canvases_are_blurred_and_drawn_ones_are_not():
+    stripes = np.zeros([1, 8, 8, 1], np.float32)
+    stripes[:, ::2] = 1
+    assert rerendered.blurred_share(stripes) == 0
+    larger = rerendered.enlarged(stripes, 64)
+    assert larger.shape == (1, 64, 64, 1)
+    assert rerendered.blurred_share(larger) > 0.2
+
+
+@pytest.fixture(scope="module")
+def classifier_file(tmp_path_factory):
+    """The digit classifier of tiny runs: trained once for all of them."""
+    config = dataclasses.replace(preset("mnist_small"), **TINY)
+    system, path = make_system(config), tmp_path_factory.mktemp("c") / "classifier.npz"
+    cached_classifier(path, load_dataset(config), system.seed("evaluation"))
+    return path
+
+
+# Not all in CI, for the time they take.
 @pytest.mark.parametrize(
     "study",
     [
-        conditional_rewards.STUDY,
-        critic_regularisers.STUDY,
-        omniglot_rewards.STUDY,
-        reward_forms.STUDY,
-        scenes_rewards.STUDY,
+        complement_critic,
+        pytest.param(conditional_rewards, marks=pytest.mark.slow),
+        pytest.param(critic_regularisers, marks=pytest.mark.slow),
+        faces,
+        pytest.param(omniglot_rewards, marks=pytest.mark.slow),
+        rerendered,
+        reward_forms,
+        pytest.param(scenes_rewards, marks=pytest.mark.slow),
+        unconditional_mnist,
     ],
-    ids=lambda study: study.name,
+    ids=lambda study: study.STUDY.name,
 )
-def test_studies_run_from_end_to_end(study, tmp_path):
-    flags = ["--tiny", f"--runs={tmp_path / 'runs'}"]
-    if study is omniglot_rewards.STUDY:
+def test_studies_run_from_end_to_end(study, classifier_file, tmp_path):
+    name, labels = study.STUDY.name, list(study.STUDY.variants)
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    flags = ["--tiny", f"--runs={runs}"]
+    if study is omniglot_rewards:
         strokes = SHARED_DATA / "strokes" / "short_kanji_stroke3.npz"
         if not strokes.exists():
             pytest.skip(f"there is no {strokes}")
         flags += [f"--data_dir={SHARED_DATA / 'omniglot'}", f"--transfer={strokes}"]
-    labels = list(study.variants)
-    result = run(f"studies.{study.name}", *flags, f"--only={labels[-1]}")
+    if study is faces:
+        flags += [f"--data_dir={write_faces(tmp_path / 'celeba')}"]
+    for folder in (runs, *(runs / label for label in labels)):
+        folder.mkdir()
+        shutil.copy(classifier_file, folder)
+    result = run(f"studies.{name}", *flags, f"--only={labels[-1]}")
     assert result.returncode == 0, result.stderr
-    assert [p.name for p in Path(tmp_path / "runs").iterdir()] == [labels[-1]]
-    result = run(f"studies.{study.name}", *flags, f"--out={tmp_path / 'out'}")
+    trained = [p.parent.name for p in runs.glob("*/config.json")]
+    assert trained == [labels[-1]]
+    result = run(f"studies.{name}", *flags, f"--out={out}")
     assert result.returncode == 0, result.stderr
-    written = json.loads((tmp_path / "out" / f"{study.name}.json").read_text())
+    written = json.loads((out / f"{name}.json").read_text())
     assert list(written["variants"]) == labels
-    if study is omniglot_rewards.STUDY:
-        assert (tmp_path / "out" / "omniglot_rewards_drawings.png").exists()
-        for variant in written["variants"].values():
+    for variant in written["variants"].values():
+        if study is omniglot_rewards:
             assert variant["held out"]["now"] == pytest.approx(variant["now"], rel=1e-6)
             assert variant["transfer"]["blank"] > variant["held out"]["blank"]
-    with Image.open(tmp_path / "out" / f"{study.name}.png") as image:
-        assert image.size[0] > image.size[1]
+        if study is complement_critic:
+            assert variant["right_digits"] < 0.5 < 0.9 < variant["right_targets"]
+        if study is faces:
+            assert len(variant["visible"]) == 12
+            assert max(variant["visible"]) > 0
+        if study is rerendered:
+            shares = variant["blurred_share"]
+            assert list(shares) == ["enlarged", "soft", *SHIPPED_BRUSHES]
+            assert shares["classic/pen"] < shares["enlarged"]
+    pictures = [f"{name}.png"]
+    if study in (complement_critic, faces, omniglot_rewards, rerendered):
+        pictures.append(f"{name}_drawings.png")
+    for picture in pictures:
+        with Image.open(out / picture) as image:
+            assert image.size[0] > image.size[1]

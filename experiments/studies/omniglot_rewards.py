@@ -17,9 +17,15 @@ import numpy as np
 from absl import flags
 
 from experiments.curves import make_figure, plot_curve
-from experiments.studies.study import Options, Study, Trained, run_study
+from experiments.studies.study import (
+    COLUMNS,
+    Options,
+    Study,
+    Trained,
+    run_study,
+    save_rows,
+)
 from spiral_jax.data.strokes import load_strokes
-from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import ReconstructionEvaluator
 
 _TRANSFER = flags.DEFINE_string(
@@ -35,7 +41,6 @@ STUDY = Study(
     },
 )
 COLORS = {"critic": "tab:blue", "l2": "tab:orange"}
-COLUMNS, SCALE = 12, 2  # of the picture of drawings
 
 
 def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options) -> None:
@@ -45,7 +50,7 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
         config = next(iter(agents.values())).system.config
         others = load_strokes(_TRANSFER.value, config.canvas_width, config.background)
         data["transfer"] = dict.fromkeys(agents, others)
-    rows = []
+    rows: list[np.ndarray] = []
     for name, of_agents in data.items():
         for label, (system, params, _) in agents.items():
             evaluator = ReconstructionEvaluator(system, of_agents[label], options.runs)
@@ -54,9 +59,7 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
             if label == next(iter(agents)):
                 rows.append(drawings[::2][:COLUMNS])
             rows.append(drawings[1::2][:COLUMNS])
-    path = options.out / "omniglot_rewards_drawings.png"
-    save_png(path, sheet(np.concatenate(rows), columns=COLUMNS), SCALE)
-    print(f"{path}: rows of targets, {', '.join(agents)}")
+    save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")
 
 
 def draw(result: dict[str, Any]):

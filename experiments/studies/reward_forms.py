@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.curves import make_figure, plot_curve
 from experiments.studies.study import Options, Study, Trained, run_study
+from spiral_jax.data import to_float
 from spiral_jax.environments import Episodes
 from spiral_jax.environments.rerender import execute
 from spiral_jax.system import sample_drawings
@@ -32,18 +33,36 @@ NUM_DRAWINGS, TINY_DRAWINGS = 512, 8
 def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options) -> None:
     """Adds how many commands paint, and how many of their strokes are seen at the end."""
     num_drawings = TINY_DRAWINGS if options.tiny else NUM_DRAWINGS
-    for label, (system, params, _) in agents.items():
-        seed = system.seed("evaluation")
-        drawings = sample_drawings(system, params, num_drawings, seed)
-        environment = system.environment(batch_size=num_drawings)
-        visible = visible_strokes(environment, drawings.actions)
-        environment.close()
-        painted = drawings.actions["flag"] == 1
-        result["variants"][label] |= {
-            "painted": painted.mean(axis=1).tolist(),
-            "visible": visible.mean(axis=1).tolist(),
-            "visible_of_painted": float(visible.sum() / max(painted.sum(), 1)),
-        }
+    for label, agent in agents.items():
+        result["variants"][label] |= count_visible(agent, num_drawings)
+
+
+def count_visible(agent: Trained, num_drawings: int) -> dict[str, Any]:
+    """Counts what is seen in the end of what an agent's commands paint.
+
+    Args:
+      agent: of paintings; a conditional one is shown the first held-out targets.
+      num_drawings: how many are looked at.
+
+    Returns:
+      As JSON can hold it: for each command the share of drawings in which it paints,
+      `"painted"`, and in which that is seen, `"visible"`; and how many of all strokes
+      painted are, `"visible_of_painted"`.
+    """
+    system, targets = agent.system, None
+    if system.config.conditional:
+        targets = to_float(agent.data.test.images[:num_drawings])
+    seed = system.seed("evaluation")
+    drawings = sample_drawings(system, agent.params, num_drawings, seed, targets)
+    environment = system.environment(batch_size=num_drawings)
+    visible = visible_strokes(environment, drawings.actions)
+    environment.close()
+    painted = drawings.actions["flag"] == 1
+    return {
+        "painted": painted.mean(axis=1).tolist(),
+        "visible": visible.mean(axis=1).tolist(),
+        "visible_of_painted": float(visible.sum() / max(painted.sum(), 1)),
+    }
 
 
 def visible_strokes(environment: Episodes, actions: Actions) -> np.ndarray:
@@ -78,25 +97,30 @@ def draw(result: dict[str, Any]):
     for label, variant in result["variants"].items():
         color = COLORS[label]
         plot_curve(axes[0], variant["curve"], "frames", color=color, label=label)
-        commands = np.arange(1, len(variant["visible"]) + 1)
-        for key, line in (("painted", ":"), ("visible", "-")):
-            axes[1].plot(
-                commands,
-                variant[key],
-                color=color,
-                linestyle=line,
-                marker=".",
-                label=f"{label}, {key}",
-            )
+        plot_visible(axes[1], variant, label, color)
     axes[0].set_yscale("log")
     axes[0].set_ylabel(variant["label"])
     axes[0].legend()
-    axes[1].set_xlabel("command")
-    axes[1].set_ylabel("share of drawings")
-    axes[1].set_ylim(0, 1.03)
-    axes[1].grid(alpha=0.3)
-    axes[1].legend()
     return figure
+
+
+def plot_visible(axis, counts: dict[str, Any], label: str, color: str) -> None:
+    """Draws what `count_visible` returned against commands."""
+    commands = np.arange(1, len(counts["visible"]) + 1)
+    for key, line in (("painted", ":"), ("visible", "-")):
+        axis.plot(
+            commands,
+            counts[key],
+            color=color,
+            linestyle=line,
+            marker=".",
+            label=f"{label}, {key}",
+        )
+    axis.set_xlabel("command")
+    axis.set_ylabel("share of drawings")
+    axis.set_ylim(0, 1.03)
+    axis.grid(alpha=0.3)
+    axis.legend()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ and compared once they are done, or before, from what is in RUNS:
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,12 +32,15 @@ from experiments.settings import define_settings
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
 from spiral_jax.metrics import NotFiniteError
+from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import make_evaluator
 from spiral_jax.system import System, load_dataset
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 
 flags.disclaim_key_flags()  # they are flags of the study, whose --help lists them
+
+COLUMNS = 12  # of pictures of drawings
 
 # Whether everything runs: no figure of it means anything.
 TINY: dict[str, Any] = {
@@ -206,6 +209,22 @@ def measure(agent: Trained, run_dir: Path) -> dict[str, Any]:
         "curve": read_curve(run_dir, evaluator.metric, table.untrained),
         "config": dataclasses.asdict(config),
     }
+
+
+def save_rows(
+    study: Study, options: Options, rows: Sequence[np.ndarray], what: str
+) -> None:
+    """Writes OUT/NAME_drawings.png, and says so.
+
+    Args:
+      study, options: where.
+      rows: `[COLUMNS, H, W, C]` each, of one shape.
+      what: the rows' names.
+    """
+    path = options.out / f"{study.name}_drawings.png"
+    page = sheet(np.concatenate(rows), columns=len(rows[0]))
+    save_png(path, page, scale=max(1, 64 // rows[0].shape[1]))
+    print(f"{path}: rows of {what}")
 
 
 def run_study(

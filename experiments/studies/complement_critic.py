@@ -1,0 +1,79 @@
+r"""What a conditional critic is shown: pairs, or halves that complete each other (P2).
+
+  python -m experiments.studies.complement_critic --policy=pointer --max_minutes=60
+
+Trains three conditional MNIST agents on the same budget: with the critic of pairs, with
+the complement critic of SPIRAL++, and with the distance to the target. The figure shows
+l2 on held-out digits against frames, and how many drawings a digit classifier takes for
+the digit that was shown: an agent may hit that without hitting its px.
+OUT/complement_critic_drawings.png shows what they draw.
+experiments/studies/study.py explains how to train side by side.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.curves import make_figure, plot_curve
+from experiments.studies.study import (
+    COLUMNS,
+    Options,
+    Study,
+    Trained,
+    run_study,
+    save_rows,
+)
+from spiral_jax.evaluation import cached_classifier, classify
+from spiral_jax.reconstruction import ReconstructionEvaluator
+
+STUDY = Study(
+    name="complement_critic",
+    preset="mnist_conditional",
+    variants={
+        "pairs": {"complement": False, "reward_source": "critic"},
+        "complement": {"complement": True, "reward_source": "critic"},
+        "l2": {"complement": False, "reward_source": "l2"},
+    },
+)
+COLORS = {"pairs": "tab:blue", "complement": "tab:green", "l2": "tab:orange"}
+
+
+def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options) -> None:
+    """Adds how many drawings are taken for the right digit, and writes a picture."""
+    rows: list[np.ndarray] = []
+    for label, (system, params, data) in agents.items():
+        evaluator = ReconstructionEvaluator(system, data, options.runs)
+        _, pairs = evaluator.distance(params)
+        targets, drawings = pairs[::2], pairs[1::2]
+        path, seed = options.runs / "classifier.npz", system.seed("evaluation")
+        classifier = cached_classifier(path, data, seed)
+        digits = data.test.labels[: len(targets)]
+        result["variants"][label] |= {
+            "right_digits": float(np.mean(classify(classifier, drawings) == digits)),
+            "right_targets": float(np.mean(classify(classifier, targets) == digits)),
+        }
+        rows += [] if rows else [targets[:COLUMNS]]
+        rows.append(drawings[:COLUMNS])
+    save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")
+
+
+def draw(result: dict[str, Any]):
+    """Draws l2 against frames, and the share of right digits as bars."""
+    figure, axes = make_figure(share_y=False)
+    variants = result["variants"]
+    for label, variant in variants.items():
+        color = COLORS[label]
+        plot_curve(axes[0], variant["curve"], "frames", color=color, label=label)
+        axes[1].bar(label, variant["right_digits"], color=color)
+    axes[0].axhline(variant["blank"], color="grey", linestyle=":", label="blank canvas")
+    axes[0].set_ylabel(variant["label"])
+    axes[0].legend()
+    axes[1].axhline(variant["right_targets"], color="grey", linestyle=":")
+    axes[1].set_ylim(0, 1)
+    axes[1].set_ylabel("taken for the digit that was shown")
+    axes[1].grid(alpha=0.3, axis="y")
+    return figure
+
+
+if __name__ == "__main__":
+    run_study(STUDY, draw, extend)

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.data import ImageData, to_float
-from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.environments.on_device import DevicePainting, PaintingState
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
 from spiral_jax.parallel import SAME, Parallel
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
-from spiral_jax.types import Trajectory
+from spiral_jax.types import Actions, AgentState, Trajectory
 
 # Where trajectories lie on the devices, see `parallel`: split along the batch.
 TRAJECTORY_PLACES = Trajectory(1, 1, 1, 1, 1, 1, start=0, targets=0)
@@ -201,20 +201,20 @@ class Actor:
         self.num_rollouts = num_rollouts
         self._performances: list[Performance | None] = [None] * len(self._environments)
 
-    def _performance(self, stage: int, params: Any) -> Performance:
+    def _performance(self, place: int, params: Any) -> Performance:
         """Returns what to go on with in an environment; begins anew if need be."""
-        performance, begun = self._performances[stage], self.num_rollouts
+        performance, num_stages = self._performances[place], len(self._environments)
         if performance is not None and not performance.finished:
             return performance
-        late = stage if performance is None else 0
-        environment, targets = self._environments[stage], None
-        number = begun - late + len(self._environments) - 1  # 0 for the first of all
+        stage = (self.num_rollouts + place) % num_stages
+        environment, targets = self._environments[place], None
+        number = self.num_rollouts - stage + num_stages - 1  # 0 for the first of all
         if self._targets is not None:
             targets = to_float(self._targets.batch(environment.batch_size, number))
         key = jax.random.fold_in(self._key, number)
         performance = Performance(environment, self._agent, key, targets)
         # At first all of them begin, and some catch up with where they should be.
-        for _ in range(late):
+        for _ in range(stage):
             performance.play(params, self._unroll_length)
         return performance
 
@@ -223,8 +223,8 @@ class Actor:
         version, params = self._store.latest()
         # Once a rollout instead of once a command.
         params = jax.device_put(params, self._device)
-        stages = range(len(self._environments))
-        self._performances = [self._performance(stage, params) for stage in stages]
+        places = range(len(self._environments))
+        self._performances = [self._performance(place, params) for place in places]
         parts = [p.play(params, self._unroll_length) for p in self._performances]
         trajectory = concatenate(parts)
         self.num_rollouts += 1
@@ -241,8 +241,27 @@ class Actor:
             queue.fail(error)
 
 
+class Underway(NamedTuple):
+    """Episodes between two rollouts on the accelerator, `[B, ...]` each.
+
+    Attributes:
+      painting: canvases and pens.
+      mask: which components the last commands used.
+      state: what the policy remembers, without its key.
+      targets: what it is shown, float32; None if nothing.
+    """
+
+    painting: PaintingState
+    mask: Actions
+    state: AgentState
+    targets: chex.Array | None
+
+
 class Player:
-    """Plays whole episodes on the accelerator.
+    """Plays episodes on the accelerator, as a whole or, as `Actor` does, in stages.
+
+    Of episodes of several rollouts, as many begin with each. The very first ones are
+    shorter: all begin with the first rollout, at the stages where they should be.
 
     Attributes:
       targets: what a conditional agent is shown; None for an unconditional one.
@@ -254,6 +273,7 @@ class Player:
         painting: DevicePainting,
         *,
         num_commands: int,
+        num_stages: int,
         batch_size: int,
         seed: int,
         parallel: Parallel,
@@ -264,7 +284,8 @@ class Player:
         Args:
           policy: the network.
           painting: the environment.
-          num_commands: T.
+          num_commands: T, of a rollout.
+          num_stages: rollouts of an episode.
           batch_size: B, over all devices.
           seed: of all actors; this one is number 0 among them.
           parallel: the devices that play.
@@ -273,10 +294,16 @@ class Player:
         self._policy = policy
         self._painting = painting
         self._num_commands = num_commands
+        self._num_stages = num_stages
         self._batch_size = batch_size
         self._seed = seed
         self._parallel = parallel
         self._targets = targets
+
+    @property
+    def whole_episodes(self) -> bool:
+        """Whether a rollout is one."""
+        return self._num_stages == 1
 
     def targets(self, number: int) -> np.ndarray | None:
         """Returns what rollout `number` is shown, `[B, H, W, C]` uint8, if anything."""
@@ -284,29 +311,60 @@ class Player:
             return None
         return self._targets.batch(self._batch_size, number)
 
-    def play(
-        self, params: Any, number: chex.Array, targets: chex.Array | None
-    ) -> Trajectory:
-        """Plays rollout `number`, the same that `Actor` would; pure, for use inside jit.
-
-        Args:
-          params: the policy's parameters.
-          number: int32 scalar.
-          targets: what `targets` returned.
-        """
+    def _begin(
+        self, number: chex.Array, targets: chex.Array | None
+    ) -> tuple[Underway, chex.PRNGKey]:
         language, parallel = self._painting.language, self._parallel
         key = jax.random.fold_in(
             jax.random.fold_in(jax.random.key(self._seed), 0), number
         )
         state = self._policy.initial_state(key, self._batch_size)
         key = parallel.own_key(state.key)
-        state = parallel.split(state._replace(key=None))._replace(key=key)
+        state = parallel.split(state._replace(key=None))
         painting = parallel.split(self._painting.begin(self._batch_size))
-        blank, start = painting.canvas, state._replace(key=None)
-        batch = start.noise.shape[:1]
         if targets is not None:
             targets = targets.astype(jnp.float32) / 255.0
-        mask = {name: jnp.zeros(batch) for name in language.names}
+        mask = {name: jnp.zeros(state.noise.shape[:1]) for name in language.names}
+        return Underway(painting, mask, state, targets), key
+
+    def begin(self, number: chex.Array, targets: chex.Array | None) -> Underway:
+        """Begins all episodes; pure. Arguments as those of `play`."""
+        return self._begin(number, targets)[0]
+
+    def play(
+        self,
+        params: Any,
+        number: chex.Array,
+        targets: chex.Array | None,
+        underway: Underway | None,
+    ) -> tuple[Trajectory, Underway | None]:
+        """Plays rollout `number`, of whole episodes the same that `Actor` would; pure.
+
+        Args:
+          params: the policy's parameters.
+          number: int32 scalar.
+          targets: what `targets` returned.
+          underway: from `begin`, or from the rollout before; None for whole episodes.
+
+        Returns:
+          A trajectory, and the episodes behind it; None if they are over.
+        """
+        language, parallel = self._painting.language, self._parallel
+        fresh, key = self._begin(number, targets)
+        ends = True
+        if underway is None:
+            underway = fresh
+        else:
+            place = parallel.split(jnp.arange(self._batch_size))
+            first = place * self._num_stages // self._batch_size
+            stage = (number + first) % self._num_stages
+            ends = stage == self._num_stages - 1
+            begins = lambda x: (stage == 0).reshape(-1, *[1] * (x.ndim - 1))
+            underway = jax.tree.map(
+                lambda new, old: jnp.where(begins(new), new, old), fresh, underway
+            )
+        painting, mask, start, targets = underway
+        before, state = painting.canvas, start._replace(key=key)
 
         def command(carry, _):
             painting, mask, state = carry
@@ -321,19 +379,23 @@ class Player:
 
         # Convolutions are slow inside loops on CPUs.
         unroll = jax.default_backend() == "cpu"
-        _, (canvases, masks, actions, log_prob) = jax.lax.scan(
+        carry, (canvases, masks, actions, log_prob) = jax.lax.scan(
             command, (painting, mask, state), length=self._num_commands, unroll=unroll
         )
-        return Trajectory(
-            canvases=jnp.concatenate([blank[None], canvases]),
+        trajectory = Trajectory(
+            canvases=jnp.concatenate([before[None], canvases]),
             action_masks=masks,
             actions=actions,
             behaviour_log_prob=log_prob,
             rewards=jnp.zeros_like(log_prob),
-            discounts=jnp.ones_like(log_prob).at[-1].set(0.0),
+            discounts=jnp.ones_like(log_prob).at[-1].set(1.0 - ends),
             start=start,
             targets=targets,
         )
+        if self.whole_episodes:
+            return trajectory, None
+        painting, mask, state = carry
+        return trajectory, Underway(painting, mask, state._replace(key=None), targets)
 
 
 class DeviceActor:
@@ -352,18 +414,25 @@ class DeviceActor:
         self._player = player
         self._store = store
         self._parallel = parallel
-        self._play = parallel.compile(player.play, (SAME, SAME, 0), TRAJECTORY_PLACES)
+        self._begin = parallel.compile(player.begin, (SAME, 0), 0)
+        self._play = parallel.compile(
+            player.play, (SAME, SAME, 0, 0), (TRAJECTORY_PLACES, 0), donate=(3,)
+        )
         self.restart(num_rollouts)
 
     def restart(self, num_rollouts: int) -> None:
-        """Forgets how many rollouts there were."""
+        """Forgets the episodes on their way, and how many rollouts there were."""
         self.num_rollouts = num_rollouts
+        self._underway: Underway | None = None
 
     def play(self) -> Item:
         """Plays one batch of episodes; they stay on the devices."""
         version, params = self._store.latest()
         place, targets = self._parallel.place, self._player.targets(self.num_rollouts)
         number = place(np.int32(self.num_rollouts), SAME)
-        trajectory = self._play(params, number, place(targets, 0))
+        targets = place(targets, 0)
+        if self._underway is None and not self._player.whole_episodes:
+            self._underway = self._begin(number, targets)
+        trajectory, self._underway = self._play(params, number, targets, self._underway)
         self.num_rollouts += 1
         return Item(trajectory, version, self.actor_id, self.num_rollouts)

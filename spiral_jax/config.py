@@ -333,11 +333,6 @@ class Config:
                     f"actor_devices={self.actor_devices} with actors='device': there the "
                     "devices that learn play as well; set actor_devices=0."
                 )
-            if self.unrolls_per_episode > 1:
-                raise ValueError(
-                    f"unroll_length={self.unroll_length} with actors='device': they play "
-                    "whole episodes; set actors='threads', or unroll_length=0."
-                )
             DevicePainting(self.environment())  # refuses what it cannot play
         elif self.fuse:
             raise ValueError(

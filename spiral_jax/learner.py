@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from spiral_jax import replay as replays
-from spiral_jax.actor import TRAJECTORY_PLACES, Player
+from spiral_jax.actor import TRAJECTORY_PLACES, Player, Underway
 from spiral_jax.data import ImageData
 from spiral_jax.parallel import ONCE, SAME, Parallel
 from spiral_jax.queues import Item, ParameterStore
@@ -305,14 +305,13 @@ class Learner:
           Metrics, some of which may still be computing on the device.
         """
         lag = np.float32(self.num_updates - item.version)
-        metrics = self._advance(self._arguments(item), 1)
+        self._state, metrics = self._program(self._state, *self._arguments(item))
+        self._count(1)
         return {**metrics, "actor/policy_lag": lag}
 
-    def _advance(self, arguments: tuple, num_iterations: int) -> dict[str, chex.Array]:
-        self._state, metrics = self._program(self._state, *arguments)
+    def _count(self, num_iterations: int) -> None:
         self.num_updates += num_iterations
         self._publish()
-        return metrics
 
     @property
     def average(self) -> Any:
@@ -353,6 +352,7 @@ class FusedLearner(Learner):
           **learner: see `Learner`.
         """
         self._player = player
+        self._underway: Underway | None = None
         # XLA's convolutions are slow inside loops on CPUs (20 times in this one): there a
         # program is one iteration, and is called K times.
         self._num_calls = num_iterations if jax.default_backend() == "cpu" else 1
@@ -360,25 +360,35 @@ class FusedLearner(Learner):
         super().__init__(**learner, actors_on_device=True)
 
     def _build(self, iteration: Callable, parallel: Parallel) -> Callable:
-        def iterate(state: TrainingState, numbers, targets, draws: Draws):
-            def body(state, inputs):
+        def iterate(state: TrainingState, underway, numbers, targets, draws: Draws):
+            def body(carry, inputs):
+                state, underway = carry
                 number, targets, draws = inputs
-                trajectory = self._player.play(state.policy.params, number, targets)
-                return iteration(state, trajectory, draws)
+                trajectory, underway = self._player.play(
+                    state.policy.params, number, targets, underway
+                )
+                state, metrics = iteration(state, trajectory, draws)
+                return (state, underway), metrics
 
-            inputs = (numbers, targets, draws)
+            carry, inputs = (state, underway), (numbers, targets, draws)
             if self._num_iterations > 1:
-                return jax.lax.scan(body, state, inputs)
+                carry, metrics = jax.lax.scan(body, carry, inputs)
+                return *carry, metrics
             # A loop of one step is one still.
-            state, metrics = body(state, jax.tree.map(lambda x: x[0], inputs))
-            return state, jax.tree.map(lambda x: x[None], metrics)
+            carry, metrics = body(carry, jax.tree.map(lambda x: x[0], inputs))
+            return *carry, jax.tree.map(lambda x: x[None], metrics)
 
-        places = (STATE_PLACES, SAME, 1, Draws(2, 2))
-        return parallel.compile(iterate, places, (STATE_PLACES, ONCE), donate=(0,))
+        self._begin = parallel.compile(self._player.begin, (SAME, 0), 0)
+        places = (STATE_PLACES, 0, SAME, 1, Draws(2, 2))
+        return parallel.compile(iterate, places, (STATE_PLACES, 0, ONCE), donate=(0, 1))
 
     def compile(self, num_rollouts: int) -> None:
         """Compiles the program; learns nothing."""
-        self._compile(self._arguments(num_rollouts))
+        if not self._player.whole_episodes:
+            place, targets = self._parallel.place, self._player.targets(num_rollouts)
+            number = place(np.int32(num_rollouts), SAME)
+            self._underway = self._begin(number, place(targets, 0))
+        self._compile((self._underway, *self._arguments(num_rollouts)))
 
     def _arguments(self, num_rollouts: int) -> tuple:
         place, count = self._parallel.place, range(self._num_iterations)
@@ -404,7 +414,11 @@ class FusedLearner(Learner):
         calls = []
         for number in range(self._num_calls):
             arguments = self._arguments(num_rollouts + number)
-            calls.append(self._advance(arguments, self._num_iterations))
+            self._state, self._underway, metrics = self._program(
+                self._state, self._underway, *arguments
+            )
+            self._count(self._num_iterations)
+            calls.append(metrics)
         metrics = calls[0]
         if len(calls) > 1:
             metrics = jax.tree.map(lambda *parts: np.concatenate(parts), *calls)

@@ -275,7 +275,8 @@ def make_player(system: System, images: np.ndarray, parallel: Parallel) -> Playe
     return Player(
         system.policy,
         DevicePainting(config.environment()),
-        num_commands=config.num_commands,
+        num_commands=config.num_commands // config.unrolls_per_episode,
+        num_stages=config.unrolls_per_episode,
         batch_size=config.batch_size,
         seed=seed,
         parallel=parallel,

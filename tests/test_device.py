@@ -1,6 +1,7 @@
 """Rollouts on the accelerator: the same episodes, and the same learning."""
 
 import dataclasses
+import itertools
 
 import haiku as hk
 import jax
@@ -71,11 +72,70 @@ def test_both_actors_play_the_same_episodes(tiny_config, conditional):
         assert not found.rewards.any()
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_episodes_in_stages_go_on_where_they_were(tiny_config, conditional):
+    """Two places of the batch for each of three stages; the same as played at once."""
+    config = dataclasses.replace(
+        tiny_config, batch_size=6, unroll_length=1, conditional=conditional
+    )
+    system, store, parallel = make_system(config), ParameterStore(), Parallel()
+    images = load_dataset(config).train.images
+    params = system.initial_policy()
+    store.publish(0, params)
+    actor = make_device_actor(system, store, 3, images, parallel)
+    parts = [jax.device_get(actor.play().trajectory) for _ in range(6)]
+    ends = np.stack([part.discounts[-1] == 0 for part in parts])
+    expected = [[2, 1, 0], [1, 0, 2], [0, 2, 1]]
+    np.testing.assert_array_equal(ends, np.repeat(2 * expected, 2, axis=1) == 0)
+    begins = np.stack([~part.start.lstm.hidden.any(axis=1) for part in parts])
+    np.testing.assert_array_equal(begins[1:], ends[:-1])
+    for before, after in itertools.pairwise(parts):
+        on = before.discounts[-1] == 1
+        np.testing.assert_array_equal(after.canvases[0][on], before.canvases[-1][on])
+        np.testing.assert_array_equal(after.start.noise[on], before.start.noise[on])
+        assert (after.canvases[0][~on] == 1).all()
+        assert (after.start.noise[~on] != before.start.noise[~on]).all()
+        if conditional:
+            same = (after.targets == before.targets).all(axis=(1, 2, 3))
+            np.testing.assert_array_equal(same, on)
+    # Places 4 and 5 begin with the second rollout: together, its three parts are whole
+    # episodes, and scored as such they have the probabilities that they were played with.
+    rows, first = lambda x: x[:, 4:6], 1
+    assert begins[first, 4]
+    parts = parts[first : first + 3]
+    whole = parts[0]._replace(
+        **{
+            name: jax.tree.map(
+                lambda *x: rows(np.concatenate(x)), *(getattr(p, name) for p in parts)
+            )
+            for name in ("action_masks", "actions", "behaviour_log_prob", "discounts")
+        },
+        canvases=rows(
+            np.concatenate([p.canvases[:1] for p in parts] + [parts[-1].canvases[-1:]])
+        ),
+        start=jax.tree.map(lambda x: x[4:6], parts[0].start),
+        targets=parts[0].targets[4:6] if conditional else None,
+    )
+    output, _ = system.policy.unroll(params, whole)
+    mask = system.language.mask(whole.actions)
+    joint = sum(output.log_probs[k] * mask[k] for k in system.language.names)
+    np.testing.assert_allclose(joint, whole.behaviour_log_prob, atol=1e-4)
+
+
+@pytest.mark.parametrize("unroll_length", [0, 1])
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_fused_learning_is_synchronous_learning(tiny_config, monkeypatch, backend):
+def test_fused_learning_is_synchronous_learning(
+    tiny_config, monkeypatch, backend, unroll_length
+):
     # Off CPUs, iterations and commands are loops of one program.
     states = []
-    for changes in ({}, {"actors": "device"}, {"actors": "device", "fuse": 3}):
+    tiny_config = dataclasses.replace(
+        tiny_config, batch_size=6, unroll_length=unroll_length
+    )
+    kinds = [{}, {"actors": "device"}, {"actors": "device", "fuse": 3}]
+    if unroll_length:  # the first episodes of threads are not those of devices
+        kinds = kinds[1:]
+    for changes in kinds:
         if changes:
             monkeypatch.setattr(jax, "default_backend", lambda: backend)
         config = dataclasses.replace(tiny_config, critic_steps=2, **changes)

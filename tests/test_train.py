@@ -162,7 +162,7 @@ def test_episodes_of_several_unrolls_are_at_different_stages(long_config):
     parts = play(actor, 5)
     assert actor.num_rollouts == 5
     ends = np.stack([part.discounts[-1] == 0 for part in parts])
-    # The first two episodes begin, the next two are one command late, the last two more.
+    # The first two episodes begin, the next two have begun one command earlier, ...
     expected = [[2, 1, 0], [1, 0, 2], [0, 2, 1], [2, 1, 0], [1, 0, 2]]
     np.testing.assert_array_equal(ends, np.repeat(expected, 2, axis=1) == 0)
     begins = np.stack([~part.start.lstm.hidden.any(axis=1) for part in parts])
@@ -175,8 +175,8 @@ def test_episodes_of_several_unrolls_are_at_different_stages(long_config):
         for name, first in after.start.previous_actions.items():
             np.testing.assert_array_equal(first[on], before.actions[name][-1][on])
     # A resumed actor goes on at the same stages of the same episodes.
-    resumed = play(make_actor(system, store, actor_id=0, num_rollouts=3), 2)
-    assert_trees_equal(resumed, parts[3:])
+    resumed = play(make_actor(system, store, actor_id=0, num_rollouts=1), 4)
+    assert_trees_equal(resumed, parts[1:])
 
 
 def test_long_episodes_train_in_unrolls(long_config, tmp_path):
@@ -189,7 +189,6 @@ def test_long_episodes_train_in_unrolls(long_config, tmp_path):
     for changes, said in (
         ({"unroll_length": 2}, "which is 3 commands: expected a divisor"),
         ({"batch_size": 4}, "batch_size=4 with 3 unrolls per episode"),
-        ({"actors": "device"}, "they play whole episodes"),
     ):
         with pytest.raises(ValueError, match=said):
             dataclasses.replace(long_config, **changes)

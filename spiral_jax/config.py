@@ -442,6 +442,22 @@ _OMNIGLOT_SMALL = dataclasses.replace(
 
 PRESETS: dict[str, Config] = {
     "mnist_small": _MNIST_SMALL,
+    # Digits in 48 commands: what SPIRAL++ does with hundreds.
+    "mnist_long_small": dataclasses.replace(
+        _MNIST_SMALL,
+        episode_length=49,
+        unroll_length=12,
+        discount=0.95,
+        # At the rates of short episodes, 60 commands went from black canvases to blank
+        # ones and back: a small change of what each command does is a large one of what
+        # all of them draw.
+        policy_learning_rate=2e-4,
+        entropy_cost=0.05,
+    ),
+    # Digits in strokes of several points each.
+    "mnist_compound_small": dataclasses.replace(
+        _MNIST_SMALL, compound=True, episode_length=10
+    ),
     "mnist_conditional": dataclasses.replace(_MNIST_SMALL, conditional=True),
     "mnist_pen": Config(
         brush="classic/pen",

@@ -94,21 +94,29 @@ def test_eight_devices_learn_what_one_learns(tiny_config, conditional):
                 )
 
 
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_fused_training_runs_on_eight_devices(tiny_config, mode):
-    config = dataclasses.replace(tiny_config, batch_size=16, actors="device", fuse=3)
+# Batches for eight devices and three stages of an episode.
+FUSED = {"batch_size": 24, "actors": "device", "fuse": 3}
+
+
+@pytest.mark.parametrize(
+    ("mode", "unroll_length"), [("jit", 0), ("pmap", 0), ("pmap", 1)]
+)
+def test_fused_training_runs_on_eight_devices(tiny_config, mode, unroll_length):
+    config = dataclasses.replace(tiny_config, **FUSED, unroll_length=unroll_length)
     _, learner = learner_on(config, 8, mode)
     learner.compile(0)
     metrics = jax.block_until_ready(learner.step(0))
     assert metrics["policy/loss"].shape == (3,)
     assert np.isfinite(jax.device_get(metrics["policy/loss"])).all()
-    pictures = learner.state()["replay"].pictures
-    # Every device plays episodes of its own.
-    assert len({picture.tobytes() for picture in pictures[0]}) > 8
+    replay = learner.state()["replay"]
+    # Every device plays episodes of its own, and of all stages together.
+    assert len({picture.tobytes() for picture in replay.pictures[0]}) > 8
+    assert (replay.num_added == (1 if unroll_length else 3)).all()
 
 
-def test_fused_training_on_eight_devices_is_that_on_one(tiny_config):
-    config = dataclasses.replace(tiny_config, batch_size=16, actors="device", fuse=2)
+@pytest.mark.parametrize("unroll_length", [0, 1])
+def test_fused_training_on_eight_devices_is_that_on_one(tiny_config, unroll_length):
+    config = dataclasses.replace(tiny_config, **FUSED, unroll_length=unroll_length)
     states = []
     for num_devices in (1, 8):
         _, learner = learner_on(config, num_devices, "jit")

@@ -152,9 +152,8 @@ class Actor:
     depend on (seed, actor, number of the rollout) alone: a resumed actor goes on where
     the interrupted one was.
 
-    Episodes of several rollouts are at different stages, one in each environment: as many
-    begin with each rollout, and as many end. Else all updates in turn would see the same
-    stage only, and pull the policy to and fro.
+    Episodes of several rollouts are at different stages, one in each environment, so that
+    every rollout has all of them: as many episodes begin with each as end.
     """
 
     def __init__(

@@ -305,6 +305,9 @@ def make_actor(
       num_rollouts: how many it has played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
       parallel: the devices that learn, and that actors use; None: one of this process.
+
+    Raises:
+      ValueError: the process's part of a batch cannot be split among an episode's stages.
     """
     config, seed, parallel = system.config, system.seed("actors"), parallel or Parallel()
     device = parallel.actor_device(actor_id)
@@ -316,6 +319,12 @@ def make_actor(
         batch_size //= num_processes
         actor_id += process * config.num_actors
     stages = config.unrolls_per_episode
+    if batch_size % stages:
+        raise ValueError(
+            f"batch_size={config.batch_size} with {parallel.shard[1]} processes, that is "
+            f"{batch_size} episodes each, and {stages} unrolls per episode: as many "
+            "episodes are to be at each stage; expected a multiple of both."
+        )
     return Actor(
         [
             system.environment(batch_size // stages, seed + actor_id)

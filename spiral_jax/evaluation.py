@@ -226,7 +226,7 @@ def draw(
     for part in sample_trajectories(system, params, num_drawings, seed, targets):
         if stopped():
             raise Stopped
-        drawings.append(part.canvases[-1])
+        drawings.append(part.canvases[-1].copy())  # or all that led there would stay
     return np.concatenate(drawings)[:num_drawings]
 
 

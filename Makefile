@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(RUN) -m experiments.sample --run_dir=runs/demo
 
 test: $(VENV)/installed
-	$(RUN) -m pytest -m "not slow" --ignore=tests/devices
+	$(RUN) -m pytest -m "not slow" --ignore=tests/devices -n auto --dist worksteal
 	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(RUN) -m pytest tests/devices
 
 slow: $(VENV)/installed

@@ -42,6 +42,6 @@ setup(
     extras_require={
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
-        "test": ["ipykernel", "nbclient", "pytest", "resvg_py", "ruff"],
+        "test": ["ipykernel", "nbclient", "pytest", "pytest-xdist", "resvg_py", "ruff"],
     },
 )

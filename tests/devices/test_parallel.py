@@ -1,13 +1,13 @@
 """Several devices learn what one learns. A pytest run of its own: `make test`."""
 
 import dataclasses
+import threading
 
 import jax
 import numpy as np
 import pytest
 
-from spiral_jax import actor
-from spiral_jax.actor import rollout
+from spiral_jax.actor import Performance, rollout
 from spiral_jax.parallel import choose_devices
 from spiral_jax.queues import Item, ParameterStore
 from spiral_jax.system import load_dataset, make_learner, make_system
@@ -144,13 +144,14 @@ def test_actors_may_have_a_device_of_their_own(tiny_config, tmp_path, monkeypatc
         synchronous=False,
         max_updates=6,
     )
-    acted, rollout_ = set(), actor.rollout
+    acted, play = set(), Performance.play
 
-    def watched(environment, agent, params, key, targets):
-        acted.update(*(x.devices() for x in jax.tree.leaves(params)))
-        return rollout_(environment, agent, params, key, targets)
+    def watched(self, params, num_commands):
+        if threading.current_thread().name == "actor":  # and not an evaluation
+            acted.update(*(x.devices() for x in jax.tree.leaves(params)))
+        return play(self, params, num_commands)
 
-    monkeypatch.setattr(actor, "rollout", watched)
+    monkeypatch.setattr(Performance, "play", watched)
     assert train(config, tmp_path) is not None
     assert acted == set(jax.devices()[3:5])
     parallel = choose_devices(5, "jit", 6, num_actor_devices=2)

@@ -51,7 +51,9 @@ def make_agent(policy: Policy, language: CommandLanguage) -> Agent:
 
 
 def concatenate(trajectories: Sequence[Trajectory]) -> Trajectory:
-    """Puts batches of unrolls beside each other."""
+    """Puts batches of unrolls beside each other; a single one stays as it is."""
+    if len(trajectories) == 1:
+        return trajectories[0]
     places = jax.tree.broadcast(TRAJECTORY_PLACES, trajectories[0])
     return jax.tree.map(
         lambda axis, *parts: np.concatenate(parts, axis), places, *trajectories

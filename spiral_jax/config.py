@@ -325,7 +325,7 @@ class Config:
             if getattr(self, name) and self._kind != "painting":
                 raise ValueError(
                     f"{name}={getattr(self, name)} with {self._kind}: no strokes there; "
-                    f"leave it out."
+                    "leave it out."
                 )
         if self.actors == "device":
             if self.actor_devices:

@@ -397,7 +397,8 @@ def sample_drawings(
     parts = sample_trajectories(system, params, num_episodes, seed, targets)
     joined = concatenate(list(parts))
     places = jax.tree.broadcast(TRAJECTORY_PLACES, joined)
-    return jax.tree.map(lambda axis, x: x.take(range(num_episodes), axis), places, joined)
+    first = lambda axis, x: np.split(x, [num_episodes], axis)[0]
+    return jax.tree.map(first, places, joined)
 
 
 def programs_of(system: System, trajectory: Trajectory) -> list[Program]:

@@ -20,11 +20,11 @@ from experiments.studies.study import (
     Options,
     Study,
     Trained,
+    redrawn,
     run_study,
     save_rows,
 )
 from spiral_jax.evaluation import cached_classifier, classify
-from spiral_jax.reconstruction import ReconstructionEvaluator
 
 STUDY = Study(
     name="complement_critic",
@@ -41,13 +41,11 @@ COLORS = {"pairs": "tab:blue", "complement": "tab:green", "l2": "tab:orange"}
 def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options) -> None:
     """Adds how many drawings are taken for the right digit, and writes a picture."""
     rows: list[np.ndarray] = []
-    for label, (system, params, data) in agents.items():
-        evaluator = ReconstructionEvaluator(system, data, options.runs)
-        _, pairs = evaluator.distance(params)
-        targets, drawings = pairs[::2], pairs[1::2]
-        path, seed = options.runs / "classifier.npz", system.seed("evaluation")
-        classifier = cached_classifier(path, data, seed)
-        digits = data.test.labels[: len(targets)]
+    for label, agent in agents.items():
+        targets, drawings = redrawn(agent, options.runs)
+        path, seed = options.runs / "classifier.npz", agent.system.seed("evaluation")
+        classifier = cached_classifier(path, agent.data, seed)
+        digits = agent.data.test.labels[: len(targets)]
         result["variants"][label] |= {
             "right_digits": float(np.mean(classify(classifier, drawings) == digits)),
             "right_targets": float(np.mean(classify(classifier, targets) == digits)),

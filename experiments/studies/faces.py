@@ -18,10 +18,10 @@ from experiments.studies.study import (
     Options,
     Study,
     Trained,
+    redrawn,
     run_study,
     save_rows,
 )
-from spiral_jax.reconstruction import ReconstructionEvaluator
 
 STUDY = Study(
     name="faces",
@@ -41,10 +41,9 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
     for label, agent in agents.items():
         num_drawings = min(NUM_DRAWINGS, len(agent.data.test.images))
         result["variants"][label] |= count_visible(agent, num_drawings)
-        evaluator = ReconstructionEvaluator(agent.system, agent.data, options.runs)
-        _, drawings = evaluator.distance(agent.params)
-        rows += [drawings[::2][:COLUMNS]] if not rows else []
-        rows.append(drawings[1::2][:COLUMNS])
+        targets, drawings = redrawn(agent, options.runs)
+        rows += [] if rows else [targets[:COLUMNS]]
+        rows.append(drawings[:COLUMNS])
     save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")
 
 

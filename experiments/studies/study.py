@@ -33,7 +33,7 @@ from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.pictures import save_png, sheet
-from spiral_jax.reconstruction import make_evaluator
+from spiral_jax.reconstruction import ReconstructionEvaluator, make_evaluator
 from spiral_jax.system import System, load_dataset
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
@@ -209,6 +209,13 @@ def measure(agent: Trained, run_dir: Path) -> dict[str, Any]:
         "curve": read_curve(run_dir, evaluator.metric, table.untrained),
         "config": dataclasses.asdict(config),
     }
+
+
+def redrawn(agent: Trained, runs: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns held-out targets and what a conditional agent draws of them."""
+    evaluator = ReconstructionEvaluator(agent.system, agent.data, runs)
+    _, pairs = evaluator.distance(agent.params)
+    return pairs[::2], pairs[1::2]
 
 
 def save_rows(

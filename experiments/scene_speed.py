@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from spiral_jax.environments import Scenes
+from spiral_jax.renderers.scene import SceneRenderer
 
 BATCH_SIZE = 64
 THREADS = 2
@@ -67,7 +68,9 @@ def profile(settings: dict) -> dict[str, float]:
 
 def benchmark_scenes(seconds: float) -> None:
     """Prints frames/s per size, shadows and threads, and where the time goes."""
-    print(f"renderer: {Scenes()._renderer.gl}; batch {BATCH_SIZE}, all commands add")
+    renderer = SceneRenderer(canvas_width=32, shadows=False)
+    print(f"renderer: {renderer.gl}; batch {BATCH_SIZE}, all commands add")
+    renderer.close()
     for width in (32, 64, 128):
         for shadows in (False, True):
             settings = {"canvas_width": width, "shadows": shadows}

@@ -212,7 +212,7 @@ def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
         ("mnist_small", {"blind": True}, "blind=True needs a target"),
         ("mnist_small", {"complement": True}, "complement=True needs a target"),
         (
-            "mnist_conditional",
+            "mnist_conditional_small",
             {"complement": True, "reward_source": "l2"},
             "there is no critic",
         ),

@@ -233,6 +233,8 @@ BROKEN = {
     "folder": (lambda p: p.mkdir(), "Is a directory"),
     "dangling link": (lambda p: p.symlink_to("nowhere.png"), "No such file"),
     "link loop": (link_loop, "Too many levels"),
+    # What nobody can read, root included.
+    "unreadable": (lambda p: p.symlink_to("/proc/self/mem"), "Input/output error"),
 }
 
 

@@ -19,7 +19,7 @@ from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
 from tests.test_experiments import run
 
-MNIST = dataclasses.replace(preset("mnist_conditional"), canvas_width=16)
+MNIST = dataclasses.replace(preset("mnist_conditional_small"), canvas_width=16)
 
 
 def save(path, pixels):

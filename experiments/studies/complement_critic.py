@@ -1,6 +1,6 @@
 r"""What a conditional critic is shown: pairs, or halves that complete each other (P2).
 
-  python -m experiments.studies.complement_critic --policy=pointer --max_minutes=60
+  python -m experiments.studies.complement_critic --max_minutes=60
 
 Trains three conditional MNIST agents on the same budget: with the critic of pairs, with
 the complement critic of SPIRAL++, and with the distance to the target. The figure shows
@@ -28,7 +28,7 @@ from spiral_jax.evaluation import cached_classifier, classify
 
 STUDY = Study(
     name="complement_critic",
-    preset="mnist_conditional",
+    preset="mnist_conditional_small",
     variants={
         "pairs": {"complement": False, "reward_source": "critic"},
         "complement": {"complement": True, "reward_source": "critic"},

@@ -14,7 +14,7 @@ from experiments.studies.study import Study, run_study
 
 STUDY = Study(
     name="conditional_rewards",
-    preset="mnist_conditional",
+    preset="mnist_conditional_small",
     variants={
         "critic": {"reward_source": "critic", "blind": False},
         "l2": {"reward_source": "l2", "blind": False},

@@ -197,9 +197,7 @@ def measure(agent: Trained, run_dir: Path) -> dict[str, Any]:
     now, drawings = evaluator.distance(agent.params)
     if config.conditional:
         drawings = drawings[1::2]  # beside their targets
-    environment = agent.system.environment(batch_size=1)
-    change = np.abs(drawings - environment.reset().observation["canvas"])
-    environment.close()
+    change = np.abs(drawings - agent.system.blank)
     table = evaluator.table(now)
     return {
         "metric": evaluator.metric,

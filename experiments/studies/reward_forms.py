@@ -117,6 +117,7 @@ def plot_visible(axis, counts: dict[str, Any], label: str, color: str) -> None:
             label=f"{label}, {key}",
         )
     axis.set_xlabel("command")
+    axis.locator_params(axis="x", integer=True)
     axis.set_ylabel("share of drawings")
     axis.set_ylim(0, 1.03)
     axis.grid(alpha=0.3)

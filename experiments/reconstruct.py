@@ -1,22 +1,23 @@
 r"""Rebuilds pictures with a trained conditional agent: held-out ones, or your own.
 
+  python -m experiments.reconstruct my_folder cat.png
+  python -m experiments.reconstruct --width=512 --brush=classic/pen
   python -m experiments.reconstruct --run_dir=runs/scenes_small
-  python -m experiments.reconstruct --run_dir=runs/mnist_conditional my_folder cat.png
-  python -m experiments.reconstruct --run_dir=runs/mnist_conditional --width=512
 
-Writes into RUN_DIR/reconstructions (or --out): reconstructions.png, each target with its
-reconstruction on the right; programs.json, the commands; drawings.svg and svg/, the
-strokes as vector paths, together and one by one, or mjcf/, the worlds of scenes for
-MuJoCo's viewer; and metrics.json, l2 of each and the mean, as the agent's own canvas
-shows it. Of held-out scenes it also says how far what is built agrees with what there is
-(docs/scenes.md).
+Without --run_dir, the agent that comes with the package redraws digits.
+
+Writes into RUN_DIR/reconstructions (or --out, or reconstructions): reconstructions.png,
+each target with its reconstruction on the right; programs.json, the commands;
+drawings.svg and svg/, the strokes as vector paths, together and one by one, or mjcf/, the
+worlds of scenes for MuJoCo's viewer; and metrics.json, l2 of each and the mean, as the
+agent's own canvas shows it. Of held-out scenes it also says how far what is built agrees
+with what there is (docs/scenes.md).
 
 Of your own pictures the square in the middle is taken, resized to the agent's canvas.
 Agents of paintings that learnt on white paper expect dark ink on light: --invert turns
 light on dark into that.
 """
 
-import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,11 +35,18 @@ from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import load_dataset, programs_of, sample_drawings
-from spiral_jax.trained import load_agent
+from spiral_jax.trained import load_agent, shipped_agents
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/scenes_small", "Folder of the run.")
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir",
+    "mnist_conditional",
+    "Folder of the run, or the name of an agent that comes with the package.",
+)
 _OUT = flags.DEFINE_string(
-    "out", None, "Where to write; RUN_DIR/reconstructions if not given."
+    "out",
+    None,
+    "Where to write; if not given, RUN_DIR/reconstructions, or reconstructions for an "
+    "agent that comes with the package.",
 )
 _NUM = flags.DEFINE_integer(
     "num", 100, "How many held-out targets, if no images are given.", lower_bound=1
@@ -112,17 +120,16 @@ def read_images(
 
 def reconstruct(paths: Sequence[str]) -> str:
     """Does what the flags ask for, and returns what to tell the user."""
-    agent = load_agent(Path(_RUN_DIR.value))
+    agent = load_agent(_RUN_DIR.value)
     system, config = agent.system, agent.system.config
     if not config.conditional:
         raise ValueError(
             f"run_dir={_RUN_DIR.value!r} is of an unconditional agent, which cannot be "
             "shown a picture; take a run of a conditional preset, such as "
-            "mnist_conditional, or draw with experiments.sample."
+            "mnist_conditional_small, or draw with experiments.sample."
         )
     if paths:
-        with contextlib.closing(system.environment(batch_size=1)) as environment:
-            channels = environment.observation_spec()["canvas"].shape[-1]
+        channels = system.blank.shape[-1]
         names, images = read_images(paths, config, channels, _INVERT.value)
     else:
         if _INVERT.value:
@@ -153,7 +160,8 @@ def reconstruct(paths: Sequence[str]) -> str:
     ]
     if _WIDTH.value or _BRUSH.value:
         finished = redraw(programs, _WIDTH.value, _BRUSH.value)
-    out = Path(_OUT.value or Path(_RUN_DIR.value) / "reconstructions")
+    run = "" if _RUN_DIR.value in shipped_agents() else _RUN_DIR.value
+    out = Path(_OUT.value or Path(run) / "reconstructions")
     out.mkdir(parents=True, exist_ok=True)
     page = sheet_of_pairs(targets, finished)
     save_png(out / "reconstructions.png", page, max(1, SHEET_WIDTH // finished.shape[1]))

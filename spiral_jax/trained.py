@@ -79,11 +79,10 @@ class TrainedAgent(NamedTuple):
         if not self.system.config.conditional:
             raise ValueError(
                 "This agent never learnt to look at a picture: call "
-                "sample(num_drawings), or train one with conditional=True, such as "
-                "--preset=mnist_conditional."
+                "sample(num_drawings), or take one that did, such as "
+                "load_agent('mnist_conditional')."
             )
-        with contextlib.closing(self.system.environment(batch_size=1)) as environment:
-            _, width, _, channels = environment.observation_spec()["canvas"].shape
+        _, width, channels = self.system.blank.shape
         targets = as_targets(images, width, channels)
         return self._draw(len(targets), seed, targets)
 
@@ -127,18 +126,24 @@ def as_targets(images: np.ndarray, width: int, channels: int) -> np.ndarray:
     return to_float(np.stack(fitted))
 
 
+def shipped_agents() -> list[str]:
+    """Returns the names of the agents that come with the package."""
+    return sorted(folder.name for folder in _SHIPPED.glob("*"))
+
+
 def load_agent(name: str | Path) -> TrainedAgent:
     """Loads a trained agent.
 
     Args:
-      name: an agent that comes with the package ("mnist"); or the folder of a run, or
+      name: an agent that comes with the package: "mnist", which makes up digits, or
+        "mnist_conditional", which redraws what it is shown; or the folder of a run, or
         of an exported agent. A `Path` is always a folder.
 
     Raises:
       FileNotFoundError: there is no such agent, or the run has no checkpoint yet.
       ValueError: its settings are not of this version, or its files are damaged.
     """
-    shipped = sorted(folder.name for folder in _SHIPPED.glob("*"))
+    shipped = shipped_agents()
     folder = _SHIPPED / name if name in shipped else Path(name)
     path = folder / CONFIG_FILE
     if not path.exists():

@@ -19,12 +19,7 @@ NOTEBOOKS = ROOT / "experiments" / "notebooks"
 SIZES = {
     "draw_by_hand": {"WIDTH": 32, "NUM_FLOWERS": 2},
     "train": {"MINUTES": 0.01, "SECONDS": 0.2, "CANVAS_WIDTH": 16, "BATCH_SIZE": 4},
-    "reconstruct": {
-        "MINUTES": 0.01,
-        "BATCH_SIZE": 4,
-        "NUM_TRIES": 2,
-        "NUM_SAMPLES": 12,
-    },
+    "reconstruct": {"NUM_TRIES": 2},
     "scenes": {"WIDTH": 32, "NUM_SCENES": 6, "NUM_FRAMES": 3},
 }
 
@@ -56,7 +51,7 @@ def pictures(notebook):
     [
         ("draw_by_hand", 4),
         ("train", 5),
-        ("reconstruct", 7),
+        ("reconstruct", 6),
         pytest.param("scenes", 3, marks=needs_gl),
     ],
 )

@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from types import SimpleNamespace
 
@@ -17,7 +20,7 @@ from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.system import load_dataset, make_system
 from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
-from tests.test_experiments import run
+from tests.test_experiments import ROOT, run
 
 MNIST = dataclasses.replace(preset("mnist_conditional_small"), canvas_width=16)
 
@@ -142,6 +145,16 @@ def test_ones_own_pictures_from_the_command_line(scenes_run, tmp_path):
         # Two pairs of 64 px, below each other, each px twice as wide.
         assert image.size == (2 * (2 * 66 + 2), 2 * (2 * 66 + 2))
         assert image.getpixel((20, 20)) == (255, 0, 0)
+
+
+def test_the_shipped_agent_redraws_without_a_run(tmp_path):
+    picture = save(tmp_path / "grey.png", np.full([40, 40], 200))
+    command = [sys.executable, "-m", "experiments.reconstruct", picture]
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    result = subprocess.run(command, capture_output=True, text=True, **where)
+    assert result.returncode == 0, result.stderr
+    written = {path.name for path in (tmp_path / "reconstructions").iterdir()}
+    assert {"reconstructions.png", "programs.json", "svg"} <= written
 
 
 @needs_gl

@@ -73,6 +73,18 @@ def test_the_shipped_agent_draws_digits(shipped, rng):
         np.testing.assert_allclose(program.render(), canvas, atol=1e-6)
 
 
+def test_the_shipped_conditional_agent_redraws_digits():
+    """Drawings are nearer than blank canvases, and to their own digit among a hundred."""
+    images = load_mnist("", 32, "white").test.images[:100]
+    _, canvases = load_agent("mnist_conditional").reconstruct(images)
+    flat = lambda x: x.reshape(100, 1, -1)
+    difference = flat(canvases) - flat(to_float(images)).swapaxes(0, 1)
+    distances = np.linalg.norm(difference, axis=2)
+    blank = np.linalg.norm(flat(1 - to_float(images)), axis=2)
+    assert np.diag(distances).mean() < 0.7 * blank.mean()
+    assert (distances.argmin(axis=1) == np.arange(100)).mean() > 0.5
+
+
 def test_the_same_seed_draws_the_same(shipped):
     first, again, other = (shipped.sample(100, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first[1], again[1])
@@ -181,7 +193,9 @@ def test_the_command_of_a_config_gives_the_config(tiny_config):
 
 
 def test_what_cannot_be_loaded_says_why(agent, tiny_config, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"'mnits' holds no run.*\['mnist'\]"):
+    with pytest.raises(
+        FileNotFoundError, match=r"'mnits' holds no run.*\['mnist', 'mnist_"
+    ):
         load_agent("mnits")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json: .*Expecting property name"):

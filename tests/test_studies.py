@@ -225,7 +225,9 @@ def classifier_file(tmp_path_factory):
     ],
     ids=lambda study: study.STUDY.name,
 )
-def test_studies_run_from_end_to_end(study, classifier_file, tmp_path):
+def test_studies_run_from_end_to_end(study, classifier_file, tmp_path, monkeypatch):
+    # Compilation is most of the time, and these sizes gain nothing by it.
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     name, labels = study.STUDY.name, list(study.STUDY.variants)
     runs, out = tmp_path / "runs", tmp_path / "out"
     flags = ["--tiny", f"--runs={runs}"]

@@ -186,7 +186,7 @@ def update_parts(system: System, trajectory: Trajectory) -> dict[str, Callable]:
     unroll = jax.jit(system.policy.unroll)
     return {
         "scores of all canvases": lambda: score(state.critic.params, canvases, tiled),
-        "unroll": lambda: unroll(state.policy.params, trajectory).value,
+        "unroll": lambda: unroll(state.policy.params, trajectory)[0].value,
         "critic update": lambda: critic_update(state.critic, pictures, pictures, targets),
         "policy update": lambda: policy_update(
             state.policy, state.critic.params, trajectory

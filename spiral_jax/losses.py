@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import rlax
 
 from spiral_jax.networks import Discriminator, Policy
-from spiral_jax.parallel import Parallel
+from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import PolicyOutput, Trajectory
 
 Metrics = Mapping[str, chex.Array]
 EPSILON = 1e-6
 REGULARISERS = ("gp", "spectral")
-ONE_DEVICE = Parallel()
 
 
 def command_log_prob_and_entropy(
@@ -53,6 +52,23 @@ def command_log_prob_and_entropy(
     return log_prob, entropy
 
 
+def component_entropies(
+    language: CommandLanguage, output: PolicyOutput, parallel: Parallel = ONE_DEVICE
+) -> Metrics:
+    """Returns the mean entropy in nats of each component, over commands that use it.
+
+    0 for a component that none of them uses. Arguments as those of
+    `command_log_prob_and_entropy`; `parallel`: the devices that hold the batch.
+    """
+    mean = lambda x: parallel.mean(jnp.mean(x))
+    mask = language.mask(output.actions)
+    return {
+        f"policy/entropy_{name}": mean(output.entropies[name] * mask[name])
+        / jnp.maximum(mean(mask[name]), EPSILON)
+        for name in language.names
+    }
+
+
 def vtrace(
     values: chex.Array,
     rewards: chex.Array,
@@ -60,7 +76,7 @@ def vtrace(
     rhos: chex.Array,
     bootstrap: chex.Numeric = 0.0,
 ) -> tuple[chex.Array, chex.Array]:
-    """V-trace value errors and policy-gradient advantages of unrolls.
+    """V-trace value errors and advantages of unrolls.
 
     Args:
       values, rewards, discounts, rhos: `[T, B]` float32; `rhos` are importance ratios of
@@ -69,15 +85,17 @@ def vtrace(
       bootstrap: `[B]`, the value of what follows; of no effect where nothing does.
 
     Returns:
-      `(vs - values, advantages)`, `[T, B]` each; no gradients flow through either.
+      `(vs - values, advantages)`, `[T, B]` each; no gradients flow through either. The
+      policy gradient takes the advantages times the clipped ratios.
     """
     chex.assert_rank([values, rewards, discounts, rhos], 2)
     chex.assert_equal_shape([values, rewards, discounts, rhos])
     values = jax.lax.stop_gradient(values)
     next_values = _next(values, bootstrap)
-    batched = jax.vmap(rlax.vtrace_td_error_and_advantage, in_axes=1, out_axes=1)
-    output = batched(values, next_values, rewards, discounts, jax.lax.stop_gradient(rhos))
-    return output.errors, output.pg_advantage
+    batched = jax.vmap(rlax.vtrace, in_axes=1, out_axes=1)
+    errors = batched(values, next_values, rewards, discounts, jax.lax.stop_gradient(rhos))
+    next_targets = jnp.concatenate([(values + errors)[1:], next_values[-1:]])
+    return errors, rewards + discounts * next_targets - values
 
 
 def _next(values: chex.Array, bootstrap: chex.Numeric) -> chex.Array:
@@ -111,7 +129,7 @@ def _centre_and_std(x: chex.Array, parallel: Parallel) -> tuple[chex.Array, chex
 
 
 def standardise_rewards(
-    rewards: chex.Array, parallel: Parallel = ONE_DEVICE
+    rewards: chex.Array, discounts: chex.Array, parallel: Parallel = ONE_DEVICE
 ) -> chex.Array:
     """Centres rewards over the batch and scales returns to unit variance.
 
@@ -121,11 +139,12 @@ def standardise_rewards(
     have no natural scale.
 
     Args:
-      rewards: `[T, B]` float32.
+      rewards, discounts: `[T, B]` float32.
       parallel: the devices that hold the batch.
     """
     rewards, _ = _centre_and_std(rewards, parallel)
-    _, std = _centre_and_std(jnp.cumsum(rewards[::-1], axis=0), parallel)
+    returns, _ = monte_carlo(jnp.zeros_like(rewards), rewards, discounts)
+    _, std = _centre_and_std(returns, parallel)
     return rewards / (std + EPSILON)
 
 
@@ -161,22 +180,27 @@ def make_policy_loss(
     """
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
-        output, following = policy.unroll(params, trajectory, bootstrap)
+        output, following, signals = policy.unroll(
+            params, trajectory, bootstrap, parallel
+        )
         log_prob, entropy = command_log_prob_and_entropy(language, output)
         discounts = discount * trajectory.discounts
         log_rho = log_prob - trajectory.behaviour_log_prob
         total_reward = jnp.mean(jnp.sum(rewards, axis=0))
         if normalise_advantages:
-            rewards = standardise_rewards(rewards, parallel)
+            rewards = standardise_rewards(rewards, discounts, parallel)
+        rhos = jnp.exp(log_rho)
         if algorithm == "vtrace":
-            errors, advantages = vtrace(
-                output.value, rewards, discounts, jnp.exp(log_rho), following
-            )
+            errors, advantages = vtrace(output.value, rewards, discounts, rhos, following)
         else:
             errors, advantages = monte_carlo(output.value, rewards, discounts, following)
         centred, scale = _centre_and_std(advantages, parallel)
         if normalise_advantages:
             advantages = centred / (scale + EPSILON)
+        if algorithm == "vtrace":
+            # Behind the centring: a mean that is subtracted from the product would pull
+            # the policy towards, or away from, the one that acted.
+            advantages *= jax.lax.stop_gradient(jnp.minimum(rhos, 1.0))
         per_episode = lambda x: jnp.mean(jnp.sum(x, axis=0))
         targets = jax.lax.stop_gradient(errors + output.value)
         policy_gradient = -per_episode(log_prob * advantages)
@@ -196,6 +220,8 @@ def make_policy_loss(
             "policy/explained_variance": explained,
             "policy/return": total_reward,
             "policy/off_policy_kl": -jnp.mean(log_rho),
+            **{f"policy/{name}": signal for name, signal in signals.items()},
+            **component_entropies(language, output, parallel),
         }
 
     return loss

@@ -212,6 +212,9 @@ class Parallel:
         return parts.reshape(shape)
 
 
+ONE_DEVICE = Parallel()
+
+
 def choose_devices(
     num_devices: int, mode: str, batch_size: int, num_actor_devices: int = 0
 ) -> Parallel:

@@ -112,7 +112,7 @@ def test_a_learners_step(config, source):
     assert len(shown) == config.batch_size
     assert shown <= known
     # Scoring what was sampled gives the probabilities it was sampled with.
-    output, _ = system.policy.unroll(system.initial_policy(), trajectory)
+    output, _, _ = system.policy.unroll(system.initial_policy(), trajectory)
     mask = system.language.mask(trajectory.actions)
     joint = sum(output.log_probs[k] * mask[k] for k in system.language.names)
     np.testing.assert_allclose(joint, trajectory.behaviour_log_prob, atol=1e-5)

@@ -116,7 +116,7 @@ def test_episodes_in_stages_go_on_where_they_were(tiny_config, conditional):
         start=jax.tree.map(lambda x: x[4:6], parts[0].start),
         targets=parts[0].targets[4:6] if conditional else None,
     )
-    output, _ = system.policy.unroll(params, whole)
+    output, _, _ = system.policy.unroll(params, whole)
     mask = system.language.mask(whole.actions)
     joint = sum(output.log_probs[k] * mask[k] for k in system.language.names)
     np.testing.assert_allclose(joint, whole.behaviour_log_prob, atol=1e-4)
@@ -168,8 +168,8 @@ def test_bfloat16_is_of_the_torso_alone(tiny_config):
         assert x.dtype == y.dtype == np.float32
         np.testing.assert_array_equal(x, y)
     trajectory = rollout(plain.environment(8), plain.agent, params, jax.random.key(0))
-    exact, _ = plain.policy.unroll(params, trajectory)
-    rounded, _ = short.policy.unroll(params, trajectory)
+    exact, _, _ = plain.policy.unroll(params, trajectory)
+    rounded, _, _ = short.policy.unroll(params, trajectory)
     for name, log_prob in exact.log_probs.items():
         assert rounded.log_probs[name].dtype == np.float32
         np.testing.assert_allclose(rounded.log_probs[name], log_prob, atol=2e-3)

@@ -76,7 +76,7 @@ def test_sampled_and_replayed_log_probs_are_equal(preset, rng):
         discounts=jnp.zeros([3, 3]),
         start=start,
     )
-    replayed, _ = jax.jit(policy.unroll)(params, trajectory)
+    replayed, _, _ = jax.jit(policy.unroll)(params, trajectory)
     for name in language.names:
         np.testing.assert_allclose(
             sampled.log_probs[name], replayed.log_probs[name], atol=2e-5

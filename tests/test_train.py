@@ -137,10 +137,10 @@ def test_an_episode_in_unrolls_is_the_whole_episode_cut(tiny_system):
         np.testing.assert_array_equal(part.canvases, whole.canvases[t : t + 2])
         np.testing.assert_array_equal(part.discounts, whole.discounts[t : t + 1])
     unroll = jax.jit(tiny_system.policy.unroll, static_argnums=2)
-    exact, nothing = unroll(params, whole, False)
+    exact, nothing, _ = unroll(params, whole, False)
     np.testing.assert_array_equal(nothing, 0)
     for t, part in enumerate(parts):
-        output, following = unroll(params, part, True)
+        output, following, _ = unroll(params, part, True)
         np.testing.assert_allclose(output.value[0], exact.value[t], atol=1e-6)
         for name, log_prob in output.log_probs.items():
             np.testing.assert_allclose(log_prob[0], exact.log_probs[name][t], atol=1e-6)

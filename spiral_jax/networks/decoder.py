@@ -7,7 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from spiral_jax.networks.layers import ResidualStack
+from spiral_jax.networks.layers import HE_GAIN, ResidualStack, initial_gain
 from spiral_jax.programs import CommandLanguage, Component
 from spiral_jax.types import Actions, PolicyOutput
 
@@ -28,7 +28,12 @@ def encode_component(component: Component, values: chex.Array) -> chex.Array:
 
 
 class ConvolutionalLocationHead(hk.Module):
-    """Logits of a grid by upsampling (released agent; spec section 5)."""
+    """Logits of a grid by upsampling (released agent; spec section 5).
+
+    With Haiku's initial weights each transposed convolution divides the signal by 3, and
+    there is nothing left of it to learn from; here they keep its power. The last layer
+    begins close to 0, for all locations to be as likely.
+    """
 
     def __init__(self, grid_width: int, name: str | None = None):
         super().__init__(name=name)
@@ -41,11 +46,15 @@ class ConvolutionalLocationHead(hk.Module):
 
     def __call__(self, z: chex.Array) -> chex.Array:
         """Maps `[N, 256]` to logits `[N, grid_width**2]`."""
-        x = hk.Conv2D(32, 3)(z.reshape(-1, 4, 4, 16))
-        x = ResidualStack(8, 32)(x)
-        for _ in range(self._num_doublings):
-            x = jax.nn.relu(hk.Conv2DTranspose(32, 4, stride=2)(x))
-        return hk.Conv2D(1, 3)(x).reshape(z.shape[0], -1)
+        with initial_gain(HE_GAIN):
+            x = hk.Conv2D(32, 3)(z.reshape(-1, 4, 4, 16))
+            x = ResidualStack(8, 32)(x)
+        # Haiku takes 16 px for each px's fan-in, which at stride 2 has 4.
+        with initial_gain(2.0 * HE_GAIN):
+            for _ in range(self._num_doublings):
+                x = jax.nn.relu(hk.Conv2DTranspose(32, 4, stride=2)(x))
+        last = hk.initializers.RandomNormal(0.01)
+        return hk.Conv2D(1, 3, w_init=last)(x).reshape(z.shape[0], -1)
 
 
 class PointingLocationHead(hk.Module):

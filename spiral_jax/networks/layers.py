@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 POWER_ITERATIONS = 8
 EPSILON = 1e-12
+# Haiku's initial weights have the variance 0.77 / fan-in, as they are cut off at two
+# standard deviations. Behind ReLUs 2 / fan-in keeps the signal's power (He et al. 2015).
+HE_GAIN = 1.608
 
 
 @contextlib.contextmanager
@@ -25,6 +28,18 @@ def computing_in(dtype: str) -> Iterator[None]:
         return next_getter(value.astype(dtype))
 
     with hk.custom_creator(create), hk.custom_getter(get):
+        yield
+
+
+@contextlib.contextmanager
+def initial_gain(gain: float) -> Iterator[None]:
+    """Multiplies the initial weights of layers, not their biases."""
+
+    def create(next_creator, shape, dtype, init, context):
+        value = next_creator(shape, dtype, init)
+        return gain * value if context.name == "w" else value
+
+    with hk.custom_creator(create):
         yield
 
 

@@ -14,8 +14,16 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.networks.core import LSTM, centre_gradients, varying_share
 from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
-from spiral_jax.networks.layers import Downsample, ResidualStack, computing_in
+from spiral_jax.networks.layers import (
+    HE_GAIN,
+    Downsample,
+    ResidualStack,
+    computing_in,
+    initial_gain,
+)
+from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
 
@@ -40,6 +48,9 @@ class PolicyPreset:
       convolutional_heads: whether locations are decoded by upsampling.
       pointing_heads: whether locations are pointed at on the layer of the torso that is
         as wide as the grid, see `PointingLocationHead`.
+      he_weights: whether the torso's initial weights keep the signal's power.
+      centred_gradients: whether what all canvases push alike is kept from core and torso,
+        see `centre_gradients`.
     """
 
     first_stride: int
@@ -52,6 +63,8 @@ class PolicyPreset:
     convolutional_heads: bool
     pointing_heads: bool = False
     core_norm: bool = False
+    centred_gradients: bool = False
+    he_weights: bool = False
 
 
 PRESETS = {
@@ -64,6 +77,11 @@ PRESETS = {
         core_activation=False,
         from_blank=False,
         convolutional_heads=True,
+        # Neither changes the function that the released agent computes. Without them
+        # the LSTM sees a hundredth of what its gates need, and the first thing that
+        # the critic learns drowns that.
+        he_weights=True,
+        centred_gradients=True,
     ),
     # Without the ReLU and the difference, both ours, it learns half as fast: on mostly
     # blank canvases the blank drowns the strokes.
@@ -97,9 +115,12 @@ class Policy(NamedTuple):
       step: `(params, observation, state) -> (PolicyOutput, AgentState)`: samples one
         command per canvas; the observation is the environment's, and "target"
         `[B, H, W, C]` if it is conditional.
-      unroll: `(params, trajectory, bootstrap=False) -> (PolicyOutput, [B])`: scores the
-        commands of a trajectory, `[T, B]`; and the value of what follows the last one,
-        0 without `bootstrap`.
+      unroll: `(params, trajectory, bootstrap=False, parallel=ONE_DEVICE) ->
+        (PolicyOutput, [B], signals)`: scores the commands of a trajectory, `[T, B]`; the
+        value of what follows the last one, 0 without `bootstrap`; and how well the
+        network sees, scalars by name: "torso_variation", the share in 0..1 of the power
+        of the torso's output that differs between the canvases of a time step; and
+        "gate_rms", of what the LSTM's gates see.
     """
 
     init: Any
@@ -125,7 +146,7 @@ class _Network(hk.Module):
         self._compute_dtype = compute_dtype
         self._language = language
         self._preset = preset
-        self.core = hk.LSTM(preset.core)
+        self.core = LSTM(preset.core)
         self._decoder = Decoder(language, preset.core, preset.convolutional_heads)
         self._value = hk.Linear(1, name="value")
 
@@ -152,7 +173,8 @@ class _Network(hk.Module):
         if target is not None:
             seen.append(target - self._blank)
         x = jnp.concatenate([*seen, grids], axis=-1).astype(self._compute_dtype)
-        with computing_in(self._compute_dtype):
+        gain = HE_GAIN if preset.he_weights else 1.0
+        with computing_in(self._compute_dtype), initial_gain(gain):
             if preset.first_stride == 1:
                 x = hk.Conv2D(preset.torso[0], 5)(x)
             else:
@@ -160,14 +182,15 @@ class _Network(hk.Module):
         condition = self._condition(previous, mask, noise).astype(x.dtype)
         layers = []
         x = jax.nn.relu(x + condition[:, None, None, :])
-        with computing_in(self._compute_dtype):
+        with computing_in(self._compute_dtype), initial_gain(gain):
             for channels in preset.torso[1:]:
                 layers.append(x)
                 x = jax.nn.relu(Downsample(channels)(x))
             if preset.residual_blocks:
                 x = hk.Conv2D(preset.torso[-1], 3)(x)
                 x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
-        x = hk.Linear(preset.core)(hk.Flatten()(x).astype(jnp.float32))
+        with initial_gain(gain):
+            x = hk.Linear(preset.core)(hk.Flatten()(x).astype(jnp.float32))
         if preset.core_activation:
             x = jax.nn.relu(x)
         if preset.core_norm:
@@ -253,11 +276,15 @@ def make_policy(
                 state.noise,
                 observation.get("target"),
             )
-            z, lstm = network.core(seen, state.lstm)
-            output = network.decode(z, features, key=sample_key)
+            z, _, lstm = network.core(seen[None], state.lstm)
+            output = network.decode(z[0], features, key=sample_key)
             return output, AgentState(lstm, state.noise, output.actions, key)
 
-        def unroll(trajectory: Trajectory, bootstrap: bool = False):
+        def unroll(
+            trajectory: Trajectory,
+            bootstrap: bool = False,
+            parallel: Parallel = ONE_DEVICE,
+        ):
             t, b = trajectory.behaviour_log_prob.shape
             num_seen, start = t + bootstrap, trajectory.start
             # A torso inside a scan over time is 10 times slower on CPUs: torso and
@@ -280,16 +307,22 @@ def make_policy(
                     lambda x: jnp.tile(x, (num_seen, 1, 1, 1)), trajectory.targets
                 ),
             )
-            z, _ = hk.dynamic_unroll(
-                network.core, seen.reshape(num_seen, b, -1), start.lstm
-            )
+            seen = seen.reshape(num_seen, b, -1)
+            signals = {"torso_variation": varying_share(seen, parallel.mean)}
+            if sizes.centred_gradients:
+                seen = centre_gradients(seen, parallel.mean)
+            z, gates, _ = network.core(seen, start.lstm)
+            signals["gate_rms"] = jnp.sqrt(parallel.mean(jnp.mean(gates**2)))
+            if sizes.centred_gradients:
+                z = centre_gradients(z, parallel.mean)
             output = network.decode(
                 merge(z[:t]),
                 jax.tree.map(lambda x: x[: t * b], features),
                 actions=jax.tree.map(merge, trajectory.actions),
             )
             following = network.value(z[t]) if bootstrap else jnp.zeros([b])
-            return jax.tree.map(lambda x: x.reshape(t, b), output), following
+            output = jax.tree.map(lambda x: x.reshape(t, b), output)
+            return output, following, jax.lax.stop_gradient(signals)
 
         return step, (step, unroll)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from spiral_jax.actor import Actor, DeviceActor
 from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.collapse import CollapseWatch
 from spiral_jax.config import Config
 from spiral_jax.evaluation import Table
 from spiral_jax.hosts import Due, Peers
@@ -101,6 +102,7 @@ class _Run:
         self._progress = ProgressLine(
             config.max_updates, config.max_minutes, silent=not peers.first
         )
+        self._watch = CollapseWatch(config, self._system.language)
         self._queue = TrajectoryQueue(config.queue_capacity)
         self._on_device = config.actors == "device"
         self._in_threads = not (config.synchronous or self._on_device)
@@ -200,6 +202,8 @@ class _Run:
                 self._progress.show(
                     learner.num_updates, self._frames, metrics.minutes, means
                 )
+                if warning := self._watch.observe(learner.num_updates, means):
+                    self._progress.say(warning)
 
     def _learn(self) -> dict:
         """Learns from some more episodes, wherever they are played."""

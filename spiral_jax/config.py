@@ -440,6 +440,21 @@ _OMNIGLOT_SMALL = dataclasses.replace(
     _MNIST_SMALL, dataset="omniglot", episode_length=10, brush_sizes=(1.5, 2.5)
 )
 
+# Many commands: at the rates of `_SMALL` all canvases turn black, then blank, and back, as
+# a small change of what each command does is a large one of what all of them draw. And
+# deep networks: at a rate of 6e-4 the LSTM's gates saturate within 20 updates.
+_LONG_EPISODES: dict[str, Any] = {
+    "policy_learning_rate": 2e-4,
+    "entropy_cost": 0.05,
+    "critic_learning_rate": 1e-3,
+    "replay_batches": 3,
+}
+# With 12 and 24 px as well, untrained agents' canvases are six times as dark as digits.
+_BRUSH_SIZES = (1.0, 2.0, 4.0, 8.0)
+_PAPER = Config(critic_width=32, brush_sizes=_BRUSH_SIZES, **_LONG_EPISODES)
+# Backgrounds are painted with the large brushes.
+_PAPER_COLOR = Config(dataset="celeba", use_color=True, critic_width=32, **_LONG_EPISODES)
+
 # Each opens with its command, `python -m experiments.launch` left out, and with what was
 # reached in what time; the figures' own commands, and more, are in docs/presets.md.
 PRESETS: dict[str, Config] = {
@@ -455,11 +470,7 @@ PRESETS: dict[str, Config] = {
         episode_length=49,
         unroll_length=12,
         discount=0.95,
-        # At the rates of short episodes, 60 commands went from black canvases to blank
-        # ones and back: a small change of what each command does is a large one of what
-        # all of them draw.
-        policy_learning_rate=2e-4,
-        entropy_cost=0.05,
+        **_LONG_EPISODES,
     ),
     # --preset=mnist_compound_small --max_minutes=60
     # Digits in strokes of several points each. 0.19 in 26 minutes on one core.
@@ -477,10 +488,12 @@ PRESETS: dict[str, Config] = {
     # digits yet.
     "mnist_pen": Config(
         brush="classic/pen",
+        policy="small",
         # The critic scores 20 canvases for each drawing: 32 channels would be most of
         # the arithmetic.
         critic_width=16,
-        **_SMALL,
+        brush_sizes=_BRUSH_SIZES,
+        **_LONG_EPISODES,
     ),
     # --preset=scenes_small --max_minutes=92
     # One or two objects, three commands: one may be spent on mending. 0.29 of the
@@ -527,31 +540,39 @@ PRESETS: dict[str, Config] = {
     # --preset=folder_small --data_dir=pictures
     # Any pictures in colour, 32 px, 12 commands. Not yet run.
     "folder_small": _FOLDER_SMALL,
-    # The paper's settings: 64 px, 19 commands, the released agent's networks, for
-    # accelerators. Add --actors=device --fuse=20.
+    # The paper's size: 64 px, 19 commands.
+    #
+    # --preset=mnist_64 --max_minutes=180
+    # Its environment with light networks, for CPUs.
+    "mnist_64": Config(
+        policy="small", critic_width=16, brush_sizes=_BRUSH_SIZES, **_LONG_EPISODES
+    ),
+    # The released agent's network from here on. On accelerators, add --actors=device
+    # --fuse=20.
     #
     # --preset=mnist
-    # Nine minutes on an H100, 8.4 M commands: had not learnt.
-    "mnist": Config(),
+    "mnist": _PAPER,
     # --preset=mnist_conditional
     # Not yet run.
-    "mnist_conditional": Config(conditional=True),
+    "mnist_conditional": dataclasses.replace(_PAPER, conditional=True),
     # --preset=scenes, without these two flags
     # 1 to 5 objects, 20 commands. Not yet trained.
-    "scenes": Config(
-        dataset="scenes", conditional=True, grid_width=16, episode_length=21
+    "scenes": dataclasses.replace(
+        _PAPER, dataset="scenes", conditional=True, grid_width=16, episode_length=21
     ),
     # --preset=omniglot --data_dir=data/omniglot, or omniglot_conditional
     # Not yet run.
-    "omniglot": Config(dataset="omniglot"),
-    "omniglot_conditional": Config(dataset="omniglot", conditional=True),
+    "omniglot": dataclasses.replace(_PAPER, dataset="omniglot"),
+    "omniglot_conditional": dataclasses.replace(
+        _PAPER, dataset="omniglot", conditional=True
+    ),
     # --preset=celeba --data_dir=data/celeba, or celeba_conditional
     # Not yet run. SPIRAL++ trained on faces for 3.3 billion frames.
-    "celeba": Config(dataset="celeba", use_color=True),
-    "celeba_conditional": Config(dataset="celeba", use_color=True, conditional=True),
+    "celeba": _PAPER_COLOR,
+    "celeba_conditional": dataclasses.replace(_PAPER_COLOR, conditional=True),
     # --preset=folder --data_dir=pictures
     # Any pictures in colour. Not yet run.
-    "folder": Config(dataset="folder", use_color=True),
+    "folder": dataclasses.replace(_PAPER_COLOR, dataset="folder"),
 }
 
 

@@ -191,8 +191,6 @@ class ResidualStack(hk.Module):
         """Maps `[N, H, W, num_channels]` to the same shape, with a ReLU at the end."""
         for _ in range(self._num_blocks):
             x = hk.Conv2D(self._num_channels, 3)(jax.nn.relu(images))
-            # Else each block would double the signal's power at first.
-            with initial_gain(self._num_blocks**-0.5):
-                x = hk.Conv2D(self._num_channels, 1)(jax.nn.relu(x))
+            x = hk.Conv2D(self._num_channels, 1)(jax.nn.relu(x))
             images = images + x
         return jax.nn.relu(images)

@@ -159,6 +159,9 @@ class Config:
     )
     policy_learning_rate: float = _setting(3e-4, "Adam's, for the policy.")
     critic_learning_rate: float = _setting(1e-4, "Adam's, for the critic.")
+    max_gradient_norm: float = _setting(
+        0.0, "Scale the policy's gradients down to this norm if it is larger; 0: never."
+    )
     critic_steps: int = _setting(1, "Critic updates per policy update.")
     replay_batches: int = _setting(20, "Capacity of the replay, in batches.")
     average_updates: int = _setting(
@@ -241,7 +244,7 @@ class Config:
             *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
             *("gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
             *("checkpoint_minutes", "evaluate_minutes", "fuse", "devices"),
-            *("actor_devices", "unroll_length"),
+            *("actor_devices", "unroll_length", "max_gradient_norm"),
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
@@ -440,7 +443,7 @@ _OMNIGLOT_SMALL = dataclasses.replace(
     _MNIST_SMALL, dataset="omniglot", episode_length=10, brush_sizes=(1.5, 2.5)
 )
 
-# Many commands: at the rates of `_SMALL` all canvases turn black, then blank, and back, as
+# Many commands: at the rates of `_SMALL` all canvases turn black, then blank, and back;
 # a small change of what each command does is a large one of what all of them draw. And
 # deep networks: at a rate of 6e-4 the LSTM's gates saturate within 20 updates.
 _LONG_EPISODES: dict[str, Any] = {

@@ -94,6 +94,7 @@ def make_policy_update(
     rewards: Callable,
     score: Callable,
     learning_rate: float,
+    max_gradient_norm: float,
     parallel: Parallel,
 ) -> Update:
     """Builds the policy learner; `apply` takes `(state, critic_params, trajectory)`.
@@ -104,9 +105,13 @@ def make_policy_update(
       score: `(critic_params, images, targets) -> [N]`, what pays: the critic of the
         moment, or a fixed distance to the targets.
       learning_rate: of Adam.
+      max_gradient_norm: larger gradients are scaled down to it; 0: none are.
       parallel: the devices that hold the batch.
     """
     optimiser = optax.adam(learning_rate)
+    if max_gradient_norm:
+        clip = optax.clip_by_global_norm(max_gradient_norm)
+        optimiser = optax.chain(clip, optimiser)
 
     def apply(state: LearnerState, critic_params: Any, trajectory: Trajectory):
         reward, reward_metrics = rewards(

@@ -179,6 +179,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
         ),
         score,
         config.policy_learning_rate,
+        config.max_gradient_norm,
         parallel,
     )
     critic_update = make_critic_update(

@@ -3,8 +3,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from experiments.scale_speed import initial, products_of, visit
+from spiral_jax.learner import make_policy_update
+from spiral_jax.parallel import Parallel
 from spiral_jax.queues import ParameterStore
 from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
 
@@ -24,6 +27,23 @@ def test_average_is_the_mean_at_first_and_exponential_later(tiny_config):
         learner.average,
         expected,
     )
+
+
+def test_long_gradients_are_scaled_down():
+    """By Adam's first moment, a tenth of the first gradient."""
+    gradients = {"w": jnp.array([3.0, 4.0])}
+    loss = lambda params, trajectory, reward: (jnp.vdot(params["w"], gradients["w"]), {})
+    rewards = lambda trajectory, score: (None, {})
+
+    def first_moment(max_norm):
+        update = make_policy_update(loss, rewards, None, 1e-3, max_norm, Parallel())
+        state, metrics = update.apply(update.init(gradients), None, None)
+        assert metrics["policy/grad_norm"] == 5.0
+        return optax.tree.get(state.opt_state, "mu")["w"]
+
+    np.testing.assert_allclose(first_moment(0.0), [0.3, 0.4], rtol=1e-5)
+    np.testing.assert_allclose(first_moment(1.0), [0.06, 0.08], rtol=1e-5)
+    np.testing.assert_allclose(first_moment(6.0), [0.3, 0.4], rtol=1e-5)
 
 
 def test_products_are_counted_by_hand():

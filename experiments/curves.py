@@ -3,9 +3,10 @@
 Needs `pip install 'spiral_jax[plot]'`, imported when a figure is made.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+
+from spiral_jax.metrics import FILE, read_records
 
 # What a curve goes along: its unit, and how many of the record's that is.
 UNITS = {"frames": ("million frames", 1e6), "minutes": ("minutes", 1.0)}
@@ -22,11 +23,13 @@ def read_curve(run_dir: Path, metric: str, untrained: float) -> dict[str, list[f
     Returns:
       `"updates"`, `"frames"`, `"minutes"` and `"values"`, of one length. An update that
       was evaluated twice, as it is if a finished run is started again, counts once.
+
+    Raises:
+      ValueError: a line is no record; names it.
     """
     points = {0: (0, 0.0, untrained)}
-    for line in (run_dir / "metrics.jsonl").read_text().splitlines():
-        if f'"{metric}"' in line and line.endswith("}"):  # a running one may be cut off
-            record = json.loads(line)
+    for record in read_records(run_dir / FILE):
+        if metric in record:
             point = (record["frames"], record["minutes"], record[metric])
             points.setdefault(record["updates"], point)
     frames, minutes, values = map(list, zip(*points.values()))

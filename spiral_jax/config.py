@@ -17,6 +17,7 @@ from spiral_jax.losses import REGULARISERS
 from spiral_jax.networks.policy import PRESETS as POLICIES
 from spiral_jax.parallel import MODES
 from spiral_jax.rewards import FORMS, SOURCES
+from spiral_jax.run_folder import write_text
 
 ALGORITHMS = ("vtrace", "a2c")
 DTYPES = ("float32", "bfloat16")
@@ -363,8 +364,8 @@ class Config:
         )
 
     def save(self, path: Path) -> None:
-        """Writes the settings as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        """Writes the settings as JSON; atomic."""
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Config":

@@ -17,7 +17,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +76,37 @@ def start(
         ) from error
 
 
+def from_first(action: Callable[[], int], failure: str) -> int:
+    """Process 0 does something for all, and tells them an integer.
+
+    Args:
+      action: what is done in process 0.
+      failure: what it could not do, should it fail, for the others' error.
+
+    Returns:
+      What it returned, in all processes.
+
+    Raises:
+      BaseException: in process 0, whatever it raised.
+      OSError: in the others, if it raised.
+    """
+    if jax.process_count() == 1:
+        return action()
+    error, found = None, 0
+    if jax.process_index() == 0:
+        try:
+            found = action()
+        except BaseException as raised:
+            error = raised
+    told = np.array([found, error is not None], np.int32)
+    found, failed = multihost_utils.broadcast_one_to_all(told)
+    if error is not None:
+        raise error
+    if failed:
+        raise OSError(f"Process 0 {failure}: its own message says why.")
+    return int(found)
+
+
 class Due(NamedTuple):
     """What is to be done next.
 
@@ -103,6 +134,7 @@ class _Beat:
       meetings: how many things it has come to that all processes do together.
       doing: what its training is at.
       stopping: whether it was asked to stop.
+      suspicious: whether something failed in it, as a rule because another one is gone.
       ended: why it has ended, if it has.
     """
 
@@ -115,6 +147,7 @@ class _Beat:
     meetings: int = 0
     doing: str = "starting"
     stopping: bool = False
+    suspicious: bool = False
     ended: str = ""
 
     def __str__(self) -> str:
@@ -126,7 +159,8 @@ class Peers:
 
     Each tells how it is by a small file in the run's folder, which all share anyway, for
     its checkpoints. That needs no network, which may be what is broken, and
-    `cat RUN_DIR/processes/*` shows what each is doing.
+    `cat RUN_DIR/processes/*` shows what each is doing. Process 0 reads what all others
+    say, and they read what it found: 2 P files are read a second, not P^2.
 
     Attributes:
       alone: whether this is the only process.
@@ -145,15 +179,16 @@ class Peers:
         self._limit = stuck_seconds
         self._me = _Beat(0, jax.process_index(), platform.node(), os.getpid())
         self._patient = True
-        self._next, self._asked = 0, (0, time.monotonic())
-        numbers = set(range(jax.process_count())) - {self._me.process}
+        self._next, self._pause = 0, 1
+        self._agreed: tuple[int, float] | None = None
+        self.first = self._me.process == 0
+        self.alone = jax.process_count() == 1
+        numbers = range(1, jax.process_count()) if self.first else (0,)
         self._others: dict[int, _Beat] = {}
         self._heard = dict.fromkeys(numbers, 0.0)
         self._moved, self._own_moves = 0.0, 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peers", daemon=True)
-        self.alone = not numbers
-        self.first = self._me.process == 0
 
     # What the training loop says and asks.
 
@@ -182,7 +217,7 @@ class Peers:
 
     @property
     def stopping(self) -> bool:
-        """Whether any process is known to have been asked to stop."""
+        """Whether this process or one that it listens to was asked to stop."""
         return any(beat.stopping for beat in (self._me, *self._others.values()))
 
     def agree(self, num_updates: int, due: Due) -> Due:
@@ -190,6 +225,10 @@ class Peers:
 
         They ask each other about once a second; between that, nothing is due. Any of
         them may stop the run; for the rest, what process 0 finds due is done.
+
+        Between the first two agreements lies one update, whatever came before: a resumed
+        run knows nothing yet of how fast it is. From then on as many as took a second
+        lately, but at most twice as many as before.
 
         Args:
           num_updates: updates of the learner so far, the same everywhere.
@@ -200,13 +239,17 @@ class Peers:
         if num_updates < self._next:
             return Due()
         self.meet(f"agreeing after {num_updates} updates")
-        before, then = self._asked
-        self._asked = num_updates, time.monotonic()
-        rate = (num_updates - before) / (self._asked[1] - then)
-        pause = max(1, int(rate * AGREEMENT_SECONDS))
-        found = multihost_utils.process_allgather(np.array([*due, pause], np.int32))
+        told = np.array([*due, self._pause], np.int32)
+        found = multihost_utils.process_allgather(told)
+        pause = int(found[0, -1])
+        self._next = num_updates + pause
+        # Only now are the updates done that had been dispatched before.
+        now = time.monotonic()
+        if self._agreed:
+            rate = (num_updates - self._agreed[0]) / max(now - self._agreed[1], 1e-6)
+            self._pause = max(1, min(int(rate * AGREEMENT_SECONDS), 2 * pause))
+        self._agreed = num_updates, now
         first = Due(*map(bool, found[0, :-1]))
-        self._next = num_updates + int(found[0, -1])
         return first._replace(stop=bool(found[:, 0].any()))
 
     # The watch.
@@ -215,7 +258,7 @@ class Peers:
         if not self.alone:
             session = np.int32(time.time_ns() % 2**31)
             self._me.session = int(multihost_utils.broadcast_one_to_all(session))
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._moved = time.monotonic()
             self._heard = dict.fromkeys(self._heard, self._moved)
             self._thread.start()
@@ -230,7 +273,7 @@ class Peers:
         elif isinstance(error, jax.errors.JaxRuntimeError):
             # As a rule because another process is gone: leave it to the watch to find out
             # which, and to end this one.
-            self._patient, self._limit = True, SUSPICION_SECONDS
+            self._patient = self._me.suspicious = True
             self._thread.join(2 * SUSPICION_SECONDS)
         self._closed.set()
         self._thread.join()
@@ -278,23 +321,25 @@ class Peers:
 
     def _trouble(self) -> str:
         """Says what is wrong, with whom; empty if nothing is."""
-        now = time.monotonic()
+        now, limit = time.monotonic(), self._limit
+        all_beats = [self._me, *self._others.values()]
+        if any(beat.suspicious for beat in all_beats):
+            limit = min(limit, SUSPICION_SECONDS)
         for process, heard in self._heard.items():
             beat = self._others.get(process)
             name = str(beat or f"Process {process}")
             if beat and beat.ended:
                 return f"{name} has ended. {beat.ended}"
-            if now - heard > self._limit:
+            if now - heard > limit:
                 return (
-                    f"{name} has not been heard of for {self._limit:.0f} s: killed, or "
-                    "frozen, or cut off from the file system of the run's folder."
+                    f"{name} has not been heard of for {limit:.0f} s: killed, or frozen, "
+                    "or cut off from the file system of the run's folder."
                 )
-        if now - self._moved <= self._limit:
-            return ""
-        all_beats = [self._me, *self._others.values()]
+        if not self.first or now - self._moved <= limit:
+            return ""  # who is stuck only process 0 can tell
         meetings = [beat.meetings for beat in all_beats]
         late = [beat for beat in all_beats if beat.meetings < max(meetings)]
-        since = f"for {self._limit:.0f} s"
+        since = f"for {limit:.0f} s"
         hint = "If that is no reason to end, raise --stuck_seconds."
         if late:
             who = "; ".join(f"{beat} is stuck {since} at: {beat.doing}" for beat in late)

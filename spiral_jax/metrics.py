@@ -1,16 +1,24 @@
 """What a run reports: metrics.jsonl, TensorBoard and the progress line."""
 
+import contextlib
 import json
 import math
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
+
+from spiral_jax.run_folder import explained, make_folder, write_text
+
+FILE = "metrics.jsonl"
+BOARD_SECONDS = 30.0
 
 
 class NotFiniteError(ArithmeticError):
@@ -36,12 +44,10 @@ class Metrics:
         """
         self._file = self._board = None
         if folder is not None:
-            self._path = folder / "metrics.jsonl"
+            self._path = folder / FILE
             self._keep_lines_up_to(num_updates)
-            self._file = self._path.open("a")
-            self._board = SummaryWriter(
-                str(folder / "tensorboard"), purge_step=num_updates + 1
-            )
+            self._file = self._path.open("a", encoding="utf-8")
+            self._board = _Board(folder / "tensorboard", num_updates + 1)
         self._pending: list[tuple[int, Mapping]] = []
         self._minutes_before = minutes
         self._start = self._flushed = time.monotonic()
@@ -50,17 +56,9 @@ class Metrics:
     def _keep_lines_up_to(self, num_updates: int) -> None:
         if not self._path.exists():
             return
-        kept = []
-        for line in self._path.read_text().splitlines(keepends=True):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # a kill cut the last line short
-            if record["updates"] <= num_updates:
-                kept.append(line)
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(kept))
-        os.replace(temporary, self._path)
+        records = read_records(self._path)
+        kept = [json.dumps(r) + "\n" for r in records if r["updates"] <= num_updates]
+        write_text(self._path, "".join(kept))
 
     @property
     def minutes(self) -> float:
@@ -118,20 +116,101 @@ class Metrics:
         record = {"updates": num_updates, "frames": frames}
         record["minutes"] = round(self.minutes, 4)
         record |= {key: _short(value) for key, value in values.items()}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise explained(error, self._path) from error
         for key, value in values.items():
-            self._board.add_scalar(key, value, num_updates)
+            self._board.add(num_updates, summary.scalar(key, value))
 
     def picture(self, num_updates: int, name: str, picture: np.ndarray) -> None:
         """Adds a picture `[H, W, C]` uint8 to TensorBoard."""
-        self._board.add_image(name, picture, num_updates, dataformats="HWC")
+        self._board.add(num_updates, summary.image(name, picture, dataformats="HWC"))
 
     def close(self) -> None:
         """Closes the files."""
         if self._file is not None:
-            self._file.close()
-            self._board.close()
+            # What a full disk has not taken has been complained of.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            with contextlib.suppress(OSError):
+                self._board.close()
+
+
+class _Board:
+    """TensorBoard's file, written by the calling thread.
+
+    tensorboardX's own SummaryWriter has a thread that dies of a full disk with a
+    traceback; whoever adds to it then waits for ever.
+    """
+
+    def __init__(self, folder: Path, first: int):
+        """Opens a new file; updates from `first` on replace those of earlier ones."""
+        make_folder(folder)
+        self._folder = folder
+        self._flushed = time.monotonic()
+        start = Event(step=first, session_log=SessionLog(status=SessionLog.START))
+        with self._explaining():
+            self._events = EventsWriter(str(folder / "events"))
+            self._write(start)
+
+    def add(self, num_updates: int, value: Any) -> None:
+        """Adds a summary of tensorboardX's."""
+        with self._explaining():
+            self._write(Event(step=num_updates, summary=value))
+            if time.monotonic() > self._flushed + BOARD_SECONDS:
+                self._flushed = time.monotonic()
+                self._events.flush()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._events.write_event(event)
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explained(error, self._folder) from error
+
+    def close(self) -> None:
+        self._events.close()
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Reads a metrics.jsonl.
+
+    The last line is left out if it is no record: a kill, or a full disk, cut it off.
+
+    Raises:
+      ValueError: another line is none; names it.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    records = []
+    for number, line in lines:
+        record = _as_record(line)
+        if record is not None:
+            records.append(record)
+        elif number != lines[-1][0]:
+            raise ValueError(
+                f"{path}, line {number}: {line[:40]!r} is no record; expected an object "
+                'with numbers for "updates", "frames" and "minutes". Delete that line.'
+            )
+    return records
+
+
+def _as_record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    numbers = [record.get(key) for key in ("updates", "frames", "minutes")]
+    told = all(type(x) in (int, float) and math.isfinite(x) for x in numbers)
+    return record if told else None
 
 
 def _short(value: float) -> float:

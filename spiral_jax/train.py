@@ -1,6 +1,7 @@
 """The training run: actors in threads, both learners in the calling thread."""
 
 import contextlib
+import dataclasses
 import signal
 import threading
 from pathlib import Path
@@ -14,10 +15,12 @@ from spiral_jax.config import Config
 from spiral_jax.evaluation import Table
 from spiral_jax.hosts import Due, Peers
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
+from spiral_jax.ownership import Owner, OwnerError, owned
 from spiral_jax.parallel import choose_devices
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.reconstruction import Reconstruction, make_evaluator
+from spiral_jax.run_folder import CONFIG_FILE, explained, keep_earlier_settings
 from spiral_jax.system import (
     load_dataset,
     make_actor,
@@ -33,9 +36,10 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
     Leaves `config.json`, `metrics.jsonl`, `samples.png`, `classifier.npz`,
-    `checkpoints/` and `tensorboard/` in the folder. Of several processes (see `hosts`)
-    all call it, with the same arguments; all but process 0 write parts of checkpoints
-    only.
+    `checkpoints/` and `tensorboard/` in the folder, and in `earlier_settings.json` what
+    config.json held before, if settings were changed on the way. Of several processes
+    (see `hosts`) all call it, with the same arguments; all but process 0 write parts of
+    checkpoints only.
 
     Args:
       config: the settings.
@@ -49,14 +53,17 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
 
     Raises:
       NotFiniteError: a metric became NaN; the last good checkpoint is named.
+      OwnerError: another run is at work in the folder.
+      OSError: something cannot be written, a full disk say; what is safe is named.
+      ValueError: the settings do not fit those checkpoints, or all are damaged.
       BaseException: whatever an actor died of.
     """
     run_dir = Path(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
     with (
+        owned(run_dir) as owner,
         Peers(run_dir / "processes", config.stuck_seconds) as peers,
         contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,
-        contextlib.closing(_Run(config, run_dir, checkpointer, peers)) as run,
+        contextlib.closing(_Run(config, run_dir, owner, checkpointer, peers)) as run,
     ):
         return run.train()
 
@@ -65,9 +72,14 @@ class _Run:
     """Everything of a run that has a lifetime."""
 
     def __init__(
-        self, config: Config, run_dir: Path, checkpointer: Checkpointer, peers: Peers
+        self,
+        config: Config,
+        run_dir: Path,
+        owner: Owner | None,
+        checkpointer: Checkpointer,
+        peers: Peers,
     ):
-        self._config, self._dir = config, run_dir
+        self._config, self._dir, self._owner = config, run_dir, owner
         self._checkpointer, self._peers = checkpointer, peers
         resumed = self._checkpointer.latest() is not None
         if resumed and not config.resume:
@@ -91,7 +103,9 @@ class _Run:
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
         if peers.first:
-            config.save(run_dir / "config.json")
+            settings = dataclasses.asdict(config)
+            keep_earlier_settings(run_dir, settings, self._learner.num_updates)
+            config.save(run_dir / CONFIG_FILE)
             self._evaluator = make_evaluator(self._system, data, run_dir)
         self._metrics = Metrics(
             run_dir if peers.first else None,
@@ -123,6 +137,8 @@ class _Run:
 
     def train(self) -> Table | Reconstruction | None:
         """Runs until a limit is reached or a signal comes."""
+        if done := self._learner.num_updates:
+            self._progress.say(f"going on from the checkpoint of update {done}")
         # Nothing can be lost until compilation is over, so signals end it as usual.
         self._progress.say("compiling ...")
         if self._config.fuse:
@@ -140,10 +156,29 @@ class _Run:
         ]
         try:
             with _on_signals(self._stop_soon):
-                for thread in threads:
-                    thread.start()
-                self._loop()
-                return self._finish()
+                return self._until_the_end(threads)
+        except NotFiniteError as error:
+            raise NotFiniteError(
+                f"{error} Nothing was saved since. {self._safe} A lower learning rate "
+                "is the usual remedy."
+            ) from None
+        except OwnerError:
+            raise
+        except OSError as error:
+            raise explained(error, self._dir, self._safe) from error
+        finally:
+            self._queue.stop()
+            for thread in threads:
+                thread.join()
+
+    def _until_the_end(
+        self, threads: list[threading.Thread]
+    ) -> Table | Reconstruction | None:
+        try:
+            for thread in threads:
+                thread.start()
+            self._loop()
+            return self._finish()
         except Stopped:
             self._save()
             self._progress.say(
@@ -151,17 +186,17 @@ class _Run:
                 "same command goes on from there."
             )
             return None
-        except NotFiniteError as error:
-            latest = self._checkpointer.latest()
-            raise NotFiniteError(
-                f"{error} Nothing was saved since; the last good checkpoint is that of "
-                f"update {latest} in {self._dir / 'checkpoints'}. A lower learning "
-                "rate is the usual remedy."
-            ) from None
-        finally:
-            self._queue.stop()
-            for thread in threads:
-                thread.join()
+
+    @property
+    def _safe(self) -> str:
+        """Says what the next session will go on from."""
+        latest = self._checkpointer.latest()
+        if latest is None:
+            return "There is no checkpoint yet."
+        return (
+            f"The checkpoint of update {latest} in {self._dir / 'checkpoints'} is good; "
+            "the same command goes on from there."
+        )
 
     def _stop_soon(self) -> None:
         self._peers.stop()
@@ -198,6 +233,7 @@ class _Run:
             metrics.add(learner.num_updates, record)
             if learner.num_updates // config.log_updates > logged:
                 logged = learner.num_updates // config.log_updates
+                self._check_owner()
                 means = metrics.flush(self._frames)
                 self._progress.show(
                     learner.num_updates, self._frames, metrics.minutes, means
@@ -233,11 +269,17 @@ class _Run:
         }
 
     def _save(self) -> None:
+        self._check_owner()
         self._metrics.flush(self._frames)  # refuses to save what is not finite
         with self._peers.busy("saving"):
             self._checkpointer.save(
                 self._learner.num_updates, self._state(self._metrics.minutes)
             )
+
+    def _check_owner(self) -> None:
+        """Makes sure, before anything is written, that the folder is still ours."""
+        if self._owner is not None:
+            self._owner.check()
 
     def _evaluate(self) -> float:
         """Writes how well the agent draws, and a sheet of samples."""
@@ -245,6 +287,7 @@ class _Run:
             distance, drawings = self._evaluator.distance(
                 self._learner.average, lambda: self._peers.stopping
             )
+        self._check_owner()
         updates = self._learner.num_updates
         self._metrics.write(updates, self._frames, {self._evaluator.metric: distance})
         page = sheet(drawings[:SHEET_DRAWINGS])
@@ -271,13 +314,17 @@ class _Run:
 
 @contextlib.contextmanager
 def _on_signals(stop):
-    """Calls `stop` on Ctrl-C and SIGTERM; a second Ctrl-C interrupts as usual."""
+    """Calls `stop` on Ctrl-C and SIGTERM, and lets nothing but a second Ctrl-C through.
+
+    Whoever ends a job may send SIGTERM again and again while it is being saved.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread gets signals
         return
 
     def handle(number, frame):
-        signal.signal(number, previous[number])
+        if number == signal.SIGINT:
+            signal.signal(number, previous[number])
         stop()
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -1,6 +1,5 @@
 """Trained agents in use: load one, sample from it, let it redraw pictures."""
 
-import contextlib
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,16 +8,17 @@ import jax
 import numpy as np
 from PIL import Image
 
-from spiral_jax.checkpoint import Checkpointer, check_fits, load_params, save_params
+from spiral_jax.checkpoint import check_fits, load_params, read_newest, save_params
 from spiral_jax.config import Config, launch_command
 from spiral_jax.data import to_float, to_uint8
 from spiral_jax.data.files import fit
 from spiral_jax.programs import Program
+from spiral_jax.run_folder import CONFIG_FILE
 from spiral_jax.system import System, make_system, programs_of, sample_drawings
 
 # Agents that come with the package, by the names of their folders.
 _SHIPPED = Path(str(resources.files("spiral_jax") / "agents"))
-CONFIG_FILE, PARAMS_FILE = "config.json", "params.npz"
+PARAMS_FILE = "params.npz"
 
 
 class TrainedAgent(NamedTuple):
@@ -141,7 +141,8 @@ def load_agent(name: str | Path) -> TrainedAgent:
 
     Raises:
       FileNotFoundError: there is no such agent, or the run has no checkpoint yet.
-      ValueError: its settings are not of this version, or its files are damaged.
+      ValueError: its settings are not of this version, or its files are damaged; if an
+        earlier checkpoint is good, it is named.
     """
     shipped = shipped_agents()
     folder = _SHIPPED / name if name in shipped else Path(name)
@@ -156,8 +157,7 @@ def load_agent(name: str | Path) -> TrainedAgent:
         params, numbers = load_params(folder / PARAMS_FILE)
         num_updates = numbers["num_updates"]
     else:
-        with contextlib.closing(Checkpointer(folder / "checkpoints")) as checkpointer:
-            learner = checkpointer.restore()["learner"]
+        learner = read_newest(folder / "checkpoints")["learner"]
         params, num_updates = learner["average"], learner["num_updates"]
     wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
     check_fits(f"The agent in {folder}", params, wanted)

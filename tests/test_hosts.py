@@ -1,6 +1,5 @@
 """Several processes on one machine: one run, whatever happens to one of them."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -19,7 +18,7 @@ import pytest
 
 from spiral_jax import hosts
 from spiral_jax import train as train_module
-from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.checkpoint import read_newest
 from spiral_jax.config import preset
 from spiral_jax.hosts import Due, Peers
 from spiral_jax.train import train
@@ -122,8 +121,7 @@ def cache(tmp_path_factory):
 
 
 def final_state(run_dir):
-    with contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer:
-        return checkpointer.restore()
+    return read_newest(run_dir / "checkpoints")
 
 
 def saved_updates(run_dir):

@@ -17,7 +17,7 @@ import pytest
 
 from spiral_jax import train as train_module
 from spiral_jax.actor import Performance, rollout
-from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.checkpoint import read_newest
 from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.queues import ParameterStore
@@ -48,9 +48,7 @@ def no_evaluation(monkeypatch):
 
 
 def final_state(run_dir):
-    checkpointer = Checkpointer(run_dir / "checkpoints")
-    state = checkpointer.restore()
-    checkpointer.close()
+    state = read_newest(run_dir / "checkpoints")
     del state["minutes"]
     return state
 

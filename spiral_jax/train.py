@@ -60,12 +60,13 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """
     run_dir = Path(run_dir)
     with (
+        contextlib.ExitStack() as signals,  # caught until all else is closed
         owned(run_dir) as owner,
         Peers(run_dir / "processes", config.stuck_seconds) as peers,
         contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,
         contextlib.closing(_Run(config, run_dir, owner, checkpointer, peers)) as run,
     ):
-        return run.train()
+        return run.train(signals)
 
 
 class _Run:
@@ -135,8 +136,12 @@ class _Run:
             *common, actor_id, self._num_rollouts, self._images, parallel=self._parallel
         )
 
-    def train(self) -> Table | Reconstruction | None:
-        """Runs until a limit is reached or a signal comes."""
+    def train(self, signals: contextlib.ExitStack) -> Table | Reconstruction | None:
+        """Runs until a limit is reached or a signal comes.
+
+        Args:
+          signals: how long they are caught, from the end of compilation on.
+        """
         if done := self._learner.num_updates:
             self._progress.say(f"going on from the checkpoint of update {done}")
         # Nothing can be lost until compilation is over, so signals end it as usual.
@@ -155,8 +160,8 @@ class _Run:
             for actor in (self._actors if self._in_threads else [])
         ]
         try:
-            with _on_signals(self._stop_soon):
-                return self._until_the_end(threads)
+            signals.enter_context(_on_signals(self._stop_soon))
+            return self._until_the_end(threads)
         except NotFiniteError as error:
             raise NotFiniteError(
                 f"{error} Nothing was saved since. {self._safe} A lower learning rate "

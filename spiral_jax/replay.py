@@ -7,8 +7,20 @@ number) alone, so that a resumed run draws what an uninterrupted one would have.
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
+
+# One picture for each place of the batch goes into a batch of the ring of its own. Said
+# in this way, XLA writes it where it belongs, wherever that place lies: `jnp.where` would
+# rewrite the ring, and `at[].set` gather it from all devices.
+_INTO_PLACES = jax.lax.ScatterDimensionNumbers(
+    update_window_dims=(1, 2, 3),
+    inserted_window_dims=(0,),
+    scatter_dims_to_operand_dims=(0,),
+    operand_batching_dims=(1,),
+    scatter_indices_batching_dims=(0,),
+)
 
 
 class Replay(NamedTuple):
@@ -37,11 +49,21 @@ def add(replay: Replay, pictures: chex.Array, finished: chex.Array) -> Replay:
       pictures: `[B, H, W, C]`, what was drawn.
       finished: `[B]` bool, whether their episodes are over. Others are not added; but
         while its place has nothing else, the latest of them stands in.
+
+    Returns:
+      The ring; in the memory of the given one, where a program may take that.
     """
-    batch = replay.num_added % replay.pictures.shape[0]
+    size = replay.pictures.shape[0]
     takes = finished | (replay.num_added == 0)
-    writes = (jnp.arange(replay.pictures.shape[0])[:, None] == batch) & takes
-    ring = jnp.where(writes[..., None, None, None], pictures, replay.pictures)
+    batch = jnp.where(takes, replay.num_added % size, size)  # there is no such batch
+    ring = jax.lax.scatter(
+        replay.pictures,
+        batch[:, None],
+        pictures.astype(replay.pictures.dtype),
+        _INTO_PLACES,
+        unique_indices=True,
+        mode=jax.lax.GatherScatterMode.FILL_OR_DROP,
+    )
     return Replay(ring, replay.num_added + finished)
 
 

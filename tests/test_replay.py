@@ -1,3 +1,6 @@
+import time
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,3 +56,43 @@ def test_draws_are_uniform_over_what_is_there_and_depend_on_the_seed_alone():
     )
     np.testing.assert_array_equal(drawn, replay.draw(600, [0, 1]))
     assert not np.array_equal(drawn, replay.draw(600, [0, 2]))
+
+
+def test_a_full_ring_is_that_of_plain_numpy(rng):
+    """Places that finish at different times, as those of long episodes do."""
+    size, places = 3, 5
+    ring = replay.empty_replay(size, (places, 2, 2, 1))
+    add = jax.jit(replay.add, donate_argnums=0)
+    expected = np.zeros((size, places, 2, 2, 1), np.float32)
+    count = np.zeros(places, int)
+    for _ in range(20):
+        pictures = rng.random((places, 2, 2, 1), dtype=np.float32)
+        finished = rng.random(places) < 0.4
+        for i in range(places):
+            if finished[i] or not count[i]:
+                expected[count[i] % size, i] = pictures[i]
+            count[i] += finished[i]
+        ring = add(ring, pictures, finished)
+        np.testing.assert_array_equal(ring.pictures, expected)
+        np.testing.assert_array_equal(ring.num_added, count)
+
+
+def test_the_ring_is_not_rewritten():
+    """An iteration's cost does not grow with the ring, be it 200 times as large."""
+
+    def iterate(ring, pictures, finished, shares):
+        ring = replay.add(ring, pictures, finished)
+        return ring, replay.take(ring, shares)
+
+    def milliseconds(size):
+        ring = jax.device_put(replay.empty_replay(size, (16, 64, 64, 1)))
+        program = jax.jit(iterate, donate_argnums=0)
+        arguments = (ring.pictures[0].copy(), jnp.ones(16, bool), jnp.zeros(16))
+        found = []
+        for _ in range(20):
+            begin = time.process_time()
+            ring, _ = jax.block_until_ready(program(ring, *arguments))
+            found.append(1e3 * (time.process_time() - begin))
+        return np.median(found)
+
+    assert milliseconds(400) < 5 * milliseconds(2)

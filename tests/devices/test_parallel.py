@@ -7,9 +7,11 @@ import jax
 import numpy as np
 import pytest
 
+from spiral_jax import replay
 from spiral_jax.actor import Performance, rollout
 from spiral_jax.parallel import choose_devices
 from spiral_jax.queues import Item, ParameterStore
+from spiral_jax.replay import Replay
 from spiral_jax.system import load_dataset, make_learner, make_system
 from spiral_jax.train import train
 
@@ -108,10 +110,10 @@ def test_fused_training_runs_on_eight_devices(tiny_config, mode, unroll_length):
     metrics = jax.block_until_ready(learner.step(0))
     assert metrics["policy/loss"].shape == (3,)
     assert np.isfinite(jax.device_get(metrics["policy/loss"])).all()
-    replay = learner.state()["replay"]
+    ring = learner.state()["replay"]
     # Every device plays episodes of its own, and of all stages together.
-    assert len({picture.tobytes() for picture in replay.pictures[0]}) > 8
-    assert (replay.num_added == (1 if unroll_length else 3)).all()
+    assert len({picture.tobytes() for picture in ring.pictures[0]}) > 8
+    assert (ring.num_added == (1 if unroll_length else 3)).all()
 
 
 @pytest.mark.parametrize("unroll_length", [0, 1])
@@ -124,6 +126,24 @@ def test_fused_training_on_eight_devices_is_that_on_one(tiny_config, unroll_leng
         jax.block_until_ready(learner.step(0))
         states.append(learner.state())
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5), *states)
+
+
+def test_no_picture_moves_to_another_device():
+    parallel = choose_devices(8, "jit", 16)
+    ring, places = replay.empty_replay(5, (16, 8, 8, 1)), Replay(1, 0)
+
+    def add_and_take(ring, pictures, finished, shares):
+        ring = replay.add(ring, pictures, finished)
+        return ring, replay.take(ring, shares)
+
+    arguments = (ring.pictures[0], np.ones(16, bool), np.zeros(16, np.float32))
+    program = parallel.compile(
+        add_and_take, (places, 0, 0, 0), (places, 0), donate=(0,)
+    ).lower(parallel.place(ring, places), *parallel.place(arguments, 0))
+    text = program.compile().as_text()
+    assert "scatter" in text
+    for movement in ("all-gather", "all-to-all", "collective-permute", "all-reduce"):
+        assert movement not in text
 
 
 def test_impossible_groups_are_refused():

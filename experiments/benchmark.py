@@ -5,6 +5,7 @@ r"""Measures the parts of a run on this machine, and names the bottleneck.
   python -m experiments.benchmark scenes
   python -m experiments.benchmark scale --preset=mnist --compute_dtype=bfloat16
   python -m experiments.benchmark convolution
+  python -m experiments.benchmark networks --json=networks.json
 
 `system` times each part alone, then all of them together with one actor thread, waits at
 the queue included. `render` compares renderers with libmypaint (if this system has it,
@@ -15,8 +16,11 @@ with and without shadows, in one thread and in two, and the parts of a frame.
 (--fuse iterations a call), on 1, 2, 4 ... devices: updates/s and frames/s, and the share
 that is of the FLOP/s of a large matrix product; then the parts of an iteration, and what
 the policy update's convolutions and matrix products cost alone.
-`convolution` compares two ways to write a strided convolution. All
-figures of a call come from one run; on a shared machine only ratios mean something.
+`convolution` compares two ways to write a strided convolution. `networks` prints the CPU
+time per frame of acting, of the two updates and of the critic's scores, of each policy
+network at 32 and 64 px, as a share of a matrix product's FLOP/s too; --json writes it
+down. All figures of a call come from one run; on a shared machine only ratios mean
+something.
 """
 
 import dataclasses
@@ -30,6 +34,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments.memory import keep_memory
+from experiments.network_speed import benchmark_networks
 from experiments.render_speed import benchmark_render
 from experiments.scale_speed import (
     benchmark_parts,
@@ -49,6 +54,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", "", "As launch has it.")
 _FUSE = flags.DEFINE_integer("fuse", 10, "Iterations a call, of fused ones.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Episodes per update, of `scale`.")
 _DTYPE = flags.DEFINE_enum("compute_dtype", DTYPES[0], DTYPES, "As launch has it.")
+_JSON = flags.DEFINE_string("json", "", "File that `networks` writes its records to.")
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "How long each part is measured.")
 
 
@@ -154,6 +160,7 @@ BENCHMARKS = {
     "scenes": lambda: benchmark_scenes(_SECONDS.value),
     "scale": measure_scale,
     "convolution": benchmark_convolution,
+    "networks": lambda: benchmark_networks(_SECONDS.value, _JSON.value),
 }
 
 

@@ -7,7 +7,13 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from spiral_jax.networks.layers import HE_GAIN, ResidualStack, initial_gain
+from spiral_jax.networks.layers import (
+    HE_GAIN,
+    Convolution,
+    ResidualStack,
+    Upsample,
+    initial_gain,
+)
 from spiral_jax.programs import CommandLanguage, Component
 from spiral_jax.types import Actions, PolicyOutput
 
@@ -47,14 +53,14 @@ class ConvolutionalLocationHead(hk.Module):
     def __call__(self, z: chex.Array) -> chex.Array:
         """Maps `[N, 256]` to logits `[N, grid_width**2]`."""
         with initial_gain(HE_GAIN):
-            x = hk.Conv2D(32, 3)(z.reshape(-1, 4, 4, 16))
+            x = Convolution(32, 3)(z.reshape(-1, 4, 4, 16))
             x = ResidualStack(8, 32)(x)
-        # Haiku takes 16 px for each px's fan-in, which at stride 2 has 4.
+        # The initial weights are made for 16 px a window, of which 4 reach each px.
         with initial_gain(2.0 * HE_GAIN):
             for _ in range(self._num_doublings):
-                x = jax.nn.relu(hk.Conv2DTranspose(32, 4, stride=2)(x))
+                x = jax.nn.relu(Upsample(32)(x))
         last = hk.initializers.RandomNormal(0.01)
-        return hk.Conv2D(1, 3, w_init=last)(x).reshape(z.shape[0], -1)
+        return Convolution(1, 3, w_init=last)(x).reshape(z.shape[0], -1)
 
 
 class PointingLocationHead(hk.Module):

@@ -7,6 +7,8 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.networks.convolutions import convolve, double, halve
+
 POWER_ITERATIONS = 8
 EPSILON = 1e-12
 # Haiku's initial weights have the variance 0.77 / fan-in, as they are cut off at two
@@ -76,14 +78,96 @@ def largest_singular_value(matrix: jax.Array) -> jax.Array:
     return u @ matrix @ v
 
 
-class Downsample(hk.Module):
-    """A 4x4 convolution of stride 2 (`SAME` padding), fast on CPUs, its gradients too.
+class Convolution(hk.Module):
+    """`hk.Conv2D(num_channels, kernel)`, kernel odd, its gradients fast on CPUs."""
 
-    The function of `hk.Conv2D(num_channels, 4, 2)`. A convolution is linear in pictures
-    and in weights, so that its gradients, and theirs, are always one of three functions:
-    itself and its two transposes. Each is written in the way that XLA is fast at, and is
-    said to be the others' gradient; XLA's own gradients of gradients are slow
-    (`python -m experiments.benchmark convolution`).
+    def __init__(
+        self,
+        num_channels: int,
+        kernel: int,
+        w_init: hk.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self._num_channels = num_channels
+        self._kernel = kernel
+        self._w_init = w_init
+
+    def __call__(self, images: jax.Array, shared: jax.Array | None = None) -> jax.Array:
+        """Maps `[N, H, W, C]` to `[N, H, W, num_channels]`.
+
+        Args:
+          images: what is convolved.
+          shared: `[1, H, W, S]`, more channels behind those of the images, the same for
+            all of them: they are convolved once.
+        """
+        own, k, m = images.shape[-1], self._kernel, self._num_channels
+        channels = own + (0 if shared is None else shared.shape[-1])
+        initial = self._w_init or hk.initializers.TruncatedNormal(
+            (k * k * channels) ** -0.5
+        )
+        w = hk.get_parameter("w", [k, k, channels, m], images.dtype, init=initial)
+        b = hk.get_parameter("b", [m], images.dtype, init=jnp.zeros)
+        if shared is not None:
+            b += convolve(shared, w[:, :, own:])
+        return convolve(images, w[:, :, :own]) + b
+
+
+class Pointwise(hk.Linear):
+    """A 1x1 convolution: of matrices, XLA's gradients are fast."""
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Maps `[N, H, W, C]` to `[N, H, W, output_size]`."""
+        pixels = super().__call__(images.reshape(-1, images.shape[-1]))
+        return pixels.reshape(*images.shape[:-1], self.output_size)
+
+
+class Downsample(hk.Module):
+    """A 4x4 convolution of stride 2 (`SAME` padding), its gradients fast on CPUs.
+
+    The function of `hk.Conv2D(num_channels, 4, 2)`, its weights arranged as `halve` has
+    them.
+    """
+
+    def __init__(self, num_channels: int, name: str | None = None):
+        super().__init__(name=name)
+        self._num_channels = num_channels
+
+    def __call__(self, images: jax.Array, shared: jax.Array | None = None) -> jax.Array:
+        """Maps `[N, H, W, C]`, H and W even, to `[N, H/2, W/2, num_channels]`.
+
+        Args:
+          images: what is convolved.
+          shared: `[1, H, W, S]`, see `Convolution`.
+        """
+        own = images.shape[-1]
+        channels = own + (0 if shared is None else shared.shape[-1])
+        w, b = _Weights(channels, self._num_channels, name="linear")(images.dtype)
+        if shared is None:
+            return halve(images, w) + b
+        w = w.reshape(16, channels, -1)
+        part = lambda some: some.reshape(-1, self._num_channels)
+        return halve(images, part(w[:, :own])) + (halve(shared, part(w[:, own:])) + b)
+
+
+class _Weights(hk.Module):
+    """Those of a linear map of windows: `[16 C, num_channels]`, and a bias."""
+
+    def __init__(self, channels: int, num_channels: int, name: str):
+        super().__init__(name=name)
+        self._shape = [16 * channels, num_channels]
+
+    def __call__(self, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
+        initial = hk.initializers.TruncatedNormal(self._shape[0] ** -0.5)
+        w = hk.get_parameter("w", self._shape, dtype, init=initial)
+        return w, hk.get_parameter("b", self._shape[1:], dtype, init=jnp.zeros)
+
+
+class Upsample(hk.Module):
+    """A transposed 4x4 convolution of stride 2 (`SAME` padding), fast on CPUs.
+
+    The function of `hk.Conv2DTranspose(num_channels, 4, 2)`, its weights arranged as
+    those of the `Downsample` that it is the transpose of.
     """
 
     def __init__(self, num_channels: int, name: str | None = None):
@@ -91,92 +175,13 @@ class Downsample(hk.Module):
         self._num_channels = num_channels
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps `[N, H, W, C]`, H and W even, to `[N, H/2, W/2, num_channels]`."""
-        w, b = _Weights(self._num_channels, name="linear")(images)
-        return _convolve(images, w) + b
-
-
-class _Weights(hk.Module):
-    """Those of a linear map of windows: `[16 C, num_channels]`, and a bias."""
-
-    def __init__(self, num_channels: int, name: str):
-        super().__init__(name=name)
-        self._num_channels = num_channels
-
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        size, n = 16 * images.shape[-1], self._num_channels
-        initial = hk.initializers.TruncatedNormal(size**-0.5)
-        w = hk.get_parameter("w", [size, n], images.dtype, init=initial)
-        return w, hk.get_parameter("b", [n], images.dtype, init=jnp.zeros)
-
-
-def _by_windows(images: jax.Array, w: jax.Array) -> jax.Array:
-    """Convolves as a matrix product of all windows of 4x4 px."""
-    n, height, width, c = images.shape
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # Non-overlapping 2x2 blocks as channels; a window is 2x2 such blocks.
-    blocks = padded.reshape(n, height // 2 + 1, 2, width // 2 + 1, 2, c)
-    blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
-    blocks = blocks.reshape(n, height // 2 + 1, width // 2 + 1, 4 * c)
-    windows = jnp.concatenate(
-        [
-            blocks[:, :-1, :-1],
-            blocks[:, :-1, 1:],
-            blocks[:, 1:, :-1],
-            blocks[:, 1:, 1:],
-        ],
-        axis=-1,
-    )
-    return windows @ w
-
-
-def _by_xla(images: jax.Array, w: jax.Array) -> jax.Array:
-    """Convolves by XLA's own; weights are ordered as windows are."""
-    c = images.shape[-1]
-    kernel = w.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5)
-    return jax.lax.conv_general_dilated(
-        images,
-        kernel.reshape(4, 4, c, -1),
-        window_strides=(2, 2),
-        padding=((1, 1), (1, 1)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-@jax.custom_vjp
-def _convolve(images: jax.Array, w: jax.Array) -> jax.Array:
-    return _by_xla(images, w)
-
-
-@jax.custom_vjp
-def _to_images(outputs: jax.Array, w: jax.Array) -> jax.Array:
-    """The transpose of `_convolve` as a function of images."""
-    n, height, width, _ = outputs.shape
-    shape = (n, 2 * height, 2 * width, w.shape[0] // 16)
-    images = jax.ShapeDtypeStruct(shape, outputs.dtype)
-    return jax.linear_transpose(lambda x: _by_windows(x, w), images)(outputs)[0]
-
-
-@jax.custom_vjp
-def _to_weights(images: jax.Array, outputs: jax.Array) -> jax.Array:
-    """The transpose of `_convolve` as a function of weights."""
-    shape = (16 * images.shape[-1], outputs.shape[-1])
-    w = jax.ShapeDtypeStruct(shape, images.dtype)
-    return jax.linear_transpose(lambda w: _by_xla(images, w), w)(outputs)[0]
-
-
-_convolve.defvjp(
-    lambda images, w: (_convolve(images, w), (images, w)),
-    lambda saved, ct: (_to_images(ct, saved[1]), _to_weights(saved[0], ct)),
-)
-_to_images.defvjp(
-    lambda outputs, w: (_to_images(outputs, w), (outputs, w)),
-    lambda saved, ct: (_convolve(ct, saved[1]), _to_weights(ct, saved[0])),
-)
-_to_weights.defvjp(
-    lambda images, outputs: (_to_weights(images, outputs), (images, outputs)),
-    lambda saved, ct: (_to_images(saved[1], ct), _convolve(saved[0], ct)),
-)
+        """Maps `[N, H, W, C]` to `[N, 2 H, 2 W, num_channels]`."""
+        channels, m = images.shape[-1], self._num_channels
+        initial = hk.initializers.TruncatedNormal((16 * channels) ** -0.5)
+        w = hk.get_parameter("w", [16 * m, channels], images.dtype, init=initial)
+        return double(images, w) + hk.get_parameter(
+            "b", [m], images.dtype, init=jnp.zeros
+        )
 
 
 class ResidualStack(hk.Module):
@@ -190,7 +195,7 @@ class ResidualStack(hk.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps `[N, H, W, num_channels]` to the same shape, with a ReLU at the end."""
         for _ in range(self._num_blocks):
-            x = hk.Conv2D(self._num_channels, 3)(jax.nn.relu(images))
-            x = hk.Conv2D(self._num_channels, 1)(jax.nn.relu(x))
+            x = Convolution(self._num_channels, 3)(jax.nn.relu(images))
+            x = Pointwise(self._num_channels)(jax.nn.relu(x))
             images = images + x
         return jax.nn.relu(images)

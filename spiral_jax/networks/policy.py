@@ -18,6 +18,7 @@ from spiral_jax.networks.core import LSTM, centre_gradients, varying_share
 from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
 from spiral_jax.networks.layers import (
     HE_GAIN,
+    Convolution,
     Downsample,
     ResidualStack,
     computing_in,
@@ -164,21 +165,21 @@ class _Network(hk.Module):
         mask `[N]` each, noise `[N, Z]`.
         """
         preset = self._preset
-        n, h, w, _ = canvas.shape
+        _, h, w, _ = canvas.shape
         y, x = jnp.meshgrid(
             jnp.linspace(-1.0, 1.0, h), jnp.linspace(-1.0, 1.0, w), indexing="ij"
         )
-        grids = jnp.broadcast_to(jnp.stack([x, y], axis=-1), (n, h, w, 2))
+        grids = jnp.stack([x, y], axis=-1)[None].astype(self._compute_dtype)
         seen = [] if self._blind else [canvas - self._blank]
         if target is not None:
             seen.append(target - self._blank)
-        x = jnp.concatenate([*seen, grids], axis=-1).astype(self._compute_dtype)
+        x = jnp.concatenate(seen, axis=-1).astype(self._compute_dtype)
         gain = HE_GAIN if preset.he_weights else 1.0
         with computing_in(self._compute_dtype), initial_gain(gain):
             if preset.first_stride == 1:
-                x = hk.Conv2D(preset.torso[0], 5)(x)
+                x = Convolution(preset.torso[0], 5)(x, grids)
             else:
-                x = Downsample(preset.torso[0])(x)
+                x = Downsample(preset.torso[0])(x, grids)
         condition = self._condition(previous, mask, noise).astype(x.dtype)
         layers = []
         x = jax.nn.relu(x + condition[:, None, None, :])
@@ -187,7 +188,7 @@ class _Network(hk.Module):
                 layers.append(x)
                 x = jax.nn.relu(Downsample(channels)(x))
             if preset.residual_blocks:
-                x = hk.Conv2D(preset.torso[-1], 3)(x)
+                x = Convolution(preset.torso[-1], 3)(x)
                 x = ResidualStack(preset.residual_blocks, preset.torso[-1])(x)
         with initial_gain(gain):
             x = hk.Linear(preset.core)(hk.Flatten()(x).astype(jnp.float32))
@@ -322,7 +323,7 @@ def make_policy(
             )
             following = network.value(z[t]) if bootstrap else jnp.zeros([b])
             output = jax.tree.map(lambda x: x.reshape(t, b), output)
-            return output, following, jax.lax.stop_gradient(signals)
+            return output, following, signals
 
         return step, (step, unroll)
 

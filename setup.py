@@ -7,14 +7,14 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(
-    r'__version__ = "(.*)"', (ROOT / "spiral_jax/__init__.py").read_text()
+    r'__version__ = "(.*)"', (ROOT / "spiral_jax/__init__.py").read_text("utf-8")
 ).group(1)
 
 setup(
     name="spiral_jax",
     version=VERSION,
     description="SPIRAL agents in JAX: they draw by writing programs",
-    long_description=(ROOT / "README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),

@@ -31,8 +31,9 @@ from collections.abc import Callable
 import haiku as hk
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
+from experiments.cli import define_path, run
 from experiments.memory import keep_memory
 from experiments.network_speed import benchmark_networks
 from experiments.render_speed import benchmark_render
@@ -50,7 +51,7 @@ from spiral_jax.queues import ParameterStore, TrajectoryQueue
 from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
 
 _PRESET = flags.DEFINE_enum("preset", "mnist_small", list(PRESETS), "What to measure.")
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "As launch has it.")
+_DATA_DIR = define_path("data_dir", None, "As launch has it.")
 _FUSE = flags.DEFINE_integer("fuse", 10, "Iterations a call, of fused ones.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Episodes per update, of `scale`.")
 _DTYPE = flags.DEFINE_enum("compute_dtype", DTYPES[0], DTYPES, "As launch has it.")
@@ -146,7 +147,7 @@ def benchmark_convolution() -> None:
 def measure_scale() -> None:
     config = dataclasses.replace(
         preset(_PRESET.value),
-        data_dir=_DATA_DIR.value,
+        data_dir=str(_DATA_DIR.value or ""),
         batch_size=_BATCH_SIZE.value,
         compute_dtype=_DTYPE.value,
     )
@@ -166,11 +167,10 @@ BENCHMARKS = {
 
 def main(argv: list[str]) -> None:
     keep_memory()
-    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
     if len(argv) != 2 or argv[1] not in BENCHMARKS:
-        raise app.UsageError(f"Name one benchmark of: {', '.join(BENCHMARKS)}.")
+        raise ValueError(f"name one benchmark of {', '.join(BENCHMARKS)}.")
     BENCHMARKS[argv[1]]()
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "benchmark", positional="benchmark")

@@ -6,16 +6,14 @@ Needs the real library (spiral_jax/renderers/libmypaint.py). Writes one PNG a br
 prints the errors of each size: our mean, and the largest of any pixel.
 """
 
-from pathlib import Path
-
 import numpy as np
-from absl import app, flags, logging
 
+from experiments.cli import define_path, run
 from spiral_jax.environments import Painting
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 
-_OUT = flags.DEFINE_string("out", "docs", "Folder of the pictures.")
+_OUT = define_path("out", "docs", "Folder of the pictures.")
 
 # Of the commands' 10 pressures: 0.1, 0.5 and 1.
 PRESSURES = (0, 4, 9)
@@ -48,15 +46,9 @@ def strokes(brush: str, renderer: str) -> np.ndarray:
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
     print(f"{'brush':18s} {'radius':>6s} {'MAE':>8s} {'largest':>8s}")
     for brush in SHIPPED_BRUSHES:
-        try:
-            theirs = strokes(brush, "libmypaint")
-        except ValueError as error:
-            raise SystemExit(f"compare_brushes: {error}") from error
+        theirs = strokes(brush, "libmypaint")
         ours = strokes(brush, "auto")
         difference = np.abs(ours - theirs)
         for radius, error in zip(Painting().settings["brush_sizes"], difference):
@@ -64,8 +56,8 @@ def main(argv: list[str]) -> None:
         columns = np.stack([ours, theirs, 1 - GAIN * difference], axis=2)
         page = sheet(columns.reshape(-1, *columns.shape[3:]), columns=3 * len(PRESSURES))
         name = brush.removeprefix("classic/")
-        save_png(Path(_OUT.value) / f"brush-{name}.png", page)
+        save_png(_OUT.value / f"brush-{name}.png", page)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "compare_brushes")

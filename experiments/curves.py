@@ -3,10 +3,12 @@
 Needs `pip install 'spiral_jax[plot]'`, imported when a figure is made.
 """
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 from spiral_jax.metrics import FILE, read_records
+from spiral_jax.paths import write_file
 
 # What a curve goes along: its unit, and how many of the record's that is.
 UNITS = {"frames": ("million frames", 1e6), "minutes": ("minutes", 1.0)}
@@ -26,6 +28,7 @@ def read_curve(run_dir: Path, metric: str, untrained: float) -> dict[str, list[f
 
     Raises:
       ValueError: a line is no record; names it.
+      OSError: the file cannot be read.
     """
     points = {0: (0, 0.0, untrained)}
     for record in read_records(run_dir / FILE):
@@ -94,4 +97,6 @@ def draw_curve(curve: dict[str, list[float]], label: str, floor: tuple[str, floa
 def save_figure(figure, path: Path) -> None:
     """Writes a figure as PNG."""
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    file = io.BytesIO()
+    figure.savefig(file, dpi=110, format="png")
+    write_file(path, file.getvalue())

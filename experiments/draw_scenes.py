@@ -7,37 +7,29 @@ rows are held-out scenes at 64 px, each px twice as wide.
 """
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
-from absl import app, flags, logging
 
+from experiments.cli import define_path, run
 from spiral_jax.data import to_float
 from spiral_jax.data.scenes import load_scenes, scene_program
 from spiral_jax.environments import Scenes, rerender
 from spiral_jax.pictures import save_png, sheet
-from spiral_jax.renderers.scene import NoGLError
 
-_OUT = flags.DEFINE_string("out", "docs/scenes.png", "PNG to write.")
+_OUT = define_path("out", "docs/scenes.png", "PNG to write.")
 
 COLUMNS, ROWS = 6, 3
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            scenes = load_scenes(folder, num_train=1, num_test=100, progress=False).test
-    except NoGLError as error:
-        raise SystemExit(f"draw_scenes: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = load_scenes(folder, num_train=1, num_test=100, progress=False).test
     full = int(np.flatnonzero(scenes.counts == COLUMNS - 1)[0])
     built = rerender(scene_program(scenes, full, Scenes().settings), width=128)
     others = to_float(np.delete(scenes.images, full, axis=0)[: COLUMNS * (ROWS - 1)])
     others = others.repeat(2, axis=1).repeat(2, axis=2)
-    save_png(Path(_OUT.value), sheet(np.concatenate([built, others]), columns=COLUMNS))
+    save_png(_OUT.value, sheet(np.concatenate([built, others]), columns=COLUMNS))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "draw_scenes")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from spiral_jax.environments import export_mjcf
+from spiral_jax.paths import write_file
 from spiral_jax.pictures import programs_to_svg, sheet
 from spiral_jax.programs import Program
 
@@ -44,7 +45,7 @@ def export(folder: Path, programs: list[Program]) -> str:
     if programs[0].settings.get("environment") == "scenes":
         _write_each(folder / "mjcf", "xml", [export_mjcf(p) for p in programs])
         return "mjcf/"
-    (folder / "drawings.svg").write_text(programs_to_svg(programs))
+    write_file(folder / "drawings.svg", programs_to_svg(programs))
     _write_each(folder / "svg", "svg", [program.to_svg() for program in programs])
     return "drawings.svg, svg/"
 
@@ -53,4 +54,4 @@ def _write_each(folder: Path, suffix: str, documents: list[str]) -> None:
     """Writes documents as 0.suffix, 1.suffix, ... into a folder."""
     folder.mkdir(exist_ok=True)
     for number, document in enumerate(documents):
-        (folder / f"{number}.{suffix}").write_text(document)
+        write_file(folder / f"{number}.{suffix}", document)

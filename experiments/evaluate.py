@@ -8,31 +8,23 @@ it also draws the distances in metrics.jsonl against frames and minutes (needs m
 `pip install 'spiral_jax[plot]'`).
 """
 
-from pathlib import Path
-
-from absl import app, flags, logging
-
+from experiments.cli import define_data_dir, define_path, run
 from experiments.curves import draw_curve, read_curve, save_figure
 from spiral_jax.evaluation import NUM_SAMPLES
 from spiral_jax.reconstruction import NUM_TARGETS, make_evaluator
 from spiral_jax.system import load_dataset
 from spiral_jax.trained import load_agent
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
-_CURVE = flags.DEFINE_string("curve", None, "PNG file to draw the run's curve into.")
+_RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
+_DATA_DIR = define_data_dir()
+_CURVE = define_path("curve", None, "PNG file to draw the run's curve into.")
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
-    run_dir = Path(_RUN_DIR.value)
-    try:
-        agent = load_agent(run_dir)
-        system = agent.system
-        evaluator = make_evaluator(system, load_dataset(system.config), run_dir)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"evaluate: {error}") from error
+    run_dir = _RUN_DIR.value
+    agent = load_agent(run_dir, _DATA_DIR.value)
+    system = agent.system
+    evaluator = make_evaluator(system, load_dataset(system.config), run_dir)
     now, _ = evaluator.distance(agent.params)
     table = evaluator.table(now)
     if system.config.conditional:
@@ -48,8 +40,8 @@ def main(argv: list[str]) -> None:
         )
     if _CURVE.value:
         curve = read_curve(run_dir, evaluator.metric, table.untrained)
-        save_figure(draw_curve(curve, evaluator.label, floor), Path(_CURVE.value))
+        save_figure(draw_curve(curve, evaluator.label, floor), _CURVE.value)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "evaluate")

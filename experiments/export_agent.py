@@ -6,28 +6,21 @@ Writes config.json, params.npz (the averaged parameters, arrays only) and README
 says by which command the agent was trained.
 """
 
-from pathlib import Path
-
-from absl import app, flags, logging
-
+from experiments.cli import define_path, run
 from spiral_jax.trained import export_agent, load_agent
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
-_OUT = flags.DEFINE_string("out", None, "Folder to write; made if absent.", required=True)
+_RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
+_OUT = define_path("out", None, "Folder to write; made if absent.")
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
-    out = Path(_OUT.value)
-    try:
-        export_agent(load_agent(Path(_RUN_DIR.value)), out)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"export_agent: {error}") from error
+    out = _OUT.value
+    if out is None:
+        raise ValueError("out: expected the folder to write, such as --out=my_agent.")
+    export_agent(load_agent(_RUN_DIR.value), out)
     megabytes = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     print(f"{out}: {megabytes:.1f} MB, for spiral_jax.load_agent({str(out)!r})")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "export_agent")

@@ -10,16 +10,17 @@ SLURM, with --distributed: docs/scaling.md.
 """
 
 import dataclasses
-from pathlib import Path
+import shlex
 
 import jax
-from absl import app, flags, logging
+from absl import flags
 
+from experiments.cli import define_path, run
 from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
-from spiral_jax.metrics import NotFiniteError
+from spiral_jax.paths import local_path
 from spiral_jax.train import train
 
 _PRESET = flags.DEFINE_string(
@@ -27,10 +28,8 @@ _PRESET = flags.DEFINE_string(
     "mnist_small",
     f"Settings to start from, one of: {', '.join(PRESETS)}. The other flags change them.",
 )
-_RUN_DIR = flags.DEFINE_string(
-    "run_dir", None, "Folder of the run; runs/PRESET if not given."
-)
-_COMPILATION_CACHE = flags.DEFINE_string(
+_RUN_DIR = define_path("run_dir", None, "Folder of the run; runs/PRESET if not given.")
+_COMPILATION_CACHE = define_path(
     "compilation_cache",
     None,
     "Folder where compiled programs are kept, so that the same run starts faster again.",
@@ -74,22 +73,16 @@ def _join_hosts() -> None:
 
 def main(argv: list[str]) -> None:
     keep_memory()
-    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     if _COMPILATION_CACHE.value:
-        jax.config.update("jax_compilation_cache_dir", _COMPILATION_CACHE.value)
-    run_dir = Path(_RUN_DIR.value or f"runs/{_PRESET.value}")
-    try:
-        _join_hosts()
-        config = config_from_flags()
-        table = train(config, run_dir)
-    except (ValueError, FileNotFoundError, NotFiniteError) as error:
-        raise SystemExit(f"launch: {error}") from error
+        jax.config.update("jax_compilation_cache_dir", str(_COMPILATION_CACHE.value))
+    run_dir = _RUN_DIR.value or local_path(f"runs/{_PRESET.value}")
+    _join_hosts()
+    config = config_from_flags()
+    table = train(config, run_dir)
     if table is not None:
         print(f"\n{table}\n\nThe run is in {run_dir}; draw with it by")
-        print(f"  python -m experiments.sample --run_dir={run_dir}")
+        print(f"  python -m experiments.sample {shlex.quote(f'--run_dir={run_dir}')}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "launch")

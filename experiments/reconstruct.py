@@ -23,26 +23,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
+from experiments.cli import brush_value, define_data_dir, define_path, run
 from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
-from spiral_jax.data.files import UNREADABLE, PictureFiles, decode, why_unreadable
+from spiral_jax.data.files import (
+    PictureFiles,
+    decode,
+    warn_of_others,
+    why_unreadable,
+)
 from spiral_jax.data.scenes import SceneImages
 from spiral_jax.parsing import compare_programs
+from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import load_dataset, programs_of, sample_drawings
-from spiral_jax.trained import load_agent, shipped_agents
+from spiral_jax.trained import agent_folder, load_agent, shipped_agent, shipped_agents
+
+SHIPPED_AGENT = "mnist_conditional"
 
 _RUN_DIR = flags.DEFINE_string(
     "run_dir",
-    "mnist_conditional",
-    "Folder of the run, or the name of an agent that comes with the package.",
+    None,
+    "Folder of the run, or the name of an agent that comes with the package; that is "
+    f"{SHIPPED_AGENT} if not given.",
 )
-_OUT = flags.DEFINE_string(
+_DATA_DIR = define_data_dir()
+_OUT = define_path(
     "out",
     None,
     "Where to write; if not given, RUN_DIR/reconstructions, or reconstructions for an "
@@ -69,7 +80,7 @@ SHEET_WIDTH = 128  # px of a small canvas on the sheet
 
 
 def read_images(
-    paths: Sequence[str], config: Config, num_channels: int, invert: bool
+    paths: Sequence[str | Path], config: Config, num_channels: int, invert: bool
 ) -> tuple[list[str], np.ndarray]:
     """Reads the user's pictures as the agent's canvas would show them.
 
@@ -94,7 +105,9 @@ def read_images(
     for path in map(Path, paths):
         found = [path]
         if path.is_dir():
-            found = [path / name for name in PictureFiles(path).names]
+            pictures_in = PictureFiles(path)
+            warn_of_others("reconstruct", pictures_in)
+            found = [path / name for name in pictures_in.names]
             if not found:
                 problems.append(f"{path} (a folder without pictures)")
         files += found
@@ -108,7 +121,7 @@ def read_images(
                 background=config.background,
             )
             pictures.append(picture)
-        except UNREADABLE as error:
+        except Exception as error:  # of damaged files Pillow raises anything
             problems.append(f"{file} ({why_unreadable(error)})")
     if problems:
         raise ValueError(
@@ -120,11 +133,16 @@ def read_images(
 
 def reconstruct(paths: Sequence[str]) -> str:
     """Does what the flags ask for, and returns what to tell the user."""
-    agent = load_agent(_RUN_DIR.value)
+    paths = [local_path(path, "picture") for path in paths]
+    brush = brush_value(_BRUSH.value) if _BRUSH.value else None
+    folder = shipped_agent(SHIPPED_AGENT)
+    if _RUN_DIR.value:
+        folder = agent_folder(_RUN_DIR.value)
+    agent = load_agent(folder, _DATA_DIR.value)
     system, config = agent.system, agent.system.config
     if not config.conditional:
         raise ValueError(
-            f"run_dir={_RUN_DIR.value!r} is of an unconditional agent, which cannot be "
+            f"run_dir={str(folder)!r} is of an unconditional agent, which cannot be "
             "shown a picture; take a run of a conditional preset, such as "
             "mnist_conditional_small, or draw with experiments.sample."
         )
@@ -159,14 +177,15 @@ def reconstruct(paths: Sequence[str]) -> str:
         {"name": name, "l2": float(distance)} for name, distance in zip(names, distances)
     ]
     if _WIDTH.value or _BRUSH.value:
-        finished = redraw(programs, _WIDTH.value, _BRUSH.value)
-    run = "" if _RUN_DIR.value in shipped_agents() else _RUN_DIR.value
-    out = Path(_OUT.value or Path(run) / "reconstructions")
+        finished = redraw(programs, _WIDTH.value, brush)
+    here = local_path("reconstructions")
+    is_shipped = folder in map(shipped_agent, shipped_agents())
+    out = _OUT.value or (here if is_shipped else folder / "reconstructions")
     out.mkdir(parents=True, exist_ok=True)
     page = sheet_of_pairs(targets, finished)
     save_png(out / "reconstructions.png", page, max(1, SHEET_WIDTH // finished.shape[1]))
-    (out / "programs.json").write_text(programs_to_json(system.language, programs))
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    write_file(out / "programs.json", programs_to_json(system.language, programs))
+    write_file(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     last = export(out, programs)
     return (
         f"{len(programs)} targets, {agent.num_updates} updates: {said}\n"
@@ -175,12 +194,8 @@ def reconstruct(paths: Sequence[str]) -> str:
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
-    try:
-        print(reconstruct([*_IMAGES.value, *argv[1:]]))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"reconstruct: {error}") from error
+    print(reconstruct([*_IMAGES.value, *argv[1:]]))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "reconstruct", positional="pictures")

@@ -12,19 +12,20 @@ shows before each drawing.
   python -m experiments.sample --run_dir=runs/mnist_pen --width=512 --num=16 --scale=1
 """
 
-from pathlib import Path
+from absl import flags
 
-from absl import app, flags, logging
-
+from experiments.cli import brush_value, define_data_dir, define_path, run
 from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.data import to_float
+from spiral_jax.paths import write_file
 from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.system import load_dataset, programs_of, sample_drawings
 from spiral_jax.trained import load_agent
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/mnist_small", "Folder of the run.")
-_OUT = flags.DEFINE_string("out", None, "Where to write; the run folder if not given.")
+_RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
+_DATA_DIR = define_data_dir()
+_OUT = define_path("out", None, "Where to write; the run folder if not given.")
 _NUM = flags.DEFINE_integer("num", 100, "How many drawings.", lower_bound=1)
 _NUM_ANIMATED = flags.DEFINE_integer(
     "num_animated", 36, "How many of them the GIF and the SVG show.", lower_bound=1
@@ -42,14 +43,9 @@ _BRUSH = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
-    try:
-        agent = load_agent(Path(_RUN_DIR.value))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"sample: {error}") from error
-    out = Path(_OUT.value or _RUN_DIR.value)
+    brush = brush_value(_BRUSH.value) if _BRUSH.value else None
+    agent = load_agent(_RUN_DIR.value, _DATA_DIR.value)
+    out = _OUT.value or _RUN_DIR.value
     out.mkdir(parents=True, exist_ok=True)
     system, targets = agent.system, None
     if system.config.conditional:
@@ -58,10 +54,7 @@ def main(argv: list[str]) -> None:
     programs = programs_of(system, drawings)
     finished = drawings.canvases[-1]
     if _WIDTH.value or _BRUSH.value:
-        try:
-            finished = redraw(programs, _WIDTH.value, _BRUSH.value)
-        except ValueError as error:
-            raise SystemExit(f"sample: {error}") from error
+        finished = redraw(programs, _WIDTH.value, brush)
     page = sheet(finished)
     if drawings.targets is not None:
         page = sheet_of_pairs(drawings.targets, finished)
@@ -71,7 +64,7 @@ def main(argv: list[str]) -> None:
         drawings.canvases[:, : _NUM_ANIMATED.value],
         scale=_SCALE.value,
     )
-    (out / "programs.json").write_text(programs_to_json(system.language, programs))
+    write_file(out / "programs.json", programs_to_json(system.language, programs))
     last = export(out, programs[: _NUM_ANIMATED.value])
     print(
         f"{len(programs)} drawings of the agent after {agent.num_updates} updates: "
@@ -80,4 +73,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "sample")

@@ -6,7 +6,9 @@ from typing import Any
 
 from absl import flags
 
+from experiments.cli import brush_value
 from spiral_jax.config import PRESETS, Config
+from spiral_jax.paths import local_path
 
 flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
 
@@ -22,6 +24,11 @@ def define_settings() -> Callable[[], dict[str, Any]]:
 
     def given() -> dict[str, Any]:
         changes = {k: f.value for k, f in holders.items() if f.value is not None}
+        # What a run keeps holds wherever it is opened.
+        if changes.get("data_dir"):
+            changes["data_dir"] = str(local_path(changes["data_dir"], "data_dir"))
+        if "brush" in changes:
+            changes["brush"] = brush_value(changes["brush"])
         if "brush_sizes" in changes:
             try:
                 changes["brush_sizes"] = tuple(float(x) for x in changes["brush_sizes"])

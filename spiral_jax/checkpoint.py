@@ -4,14 +4,14 @@ Both are written atomically and hold arrays only, so nothing in them can run cod
 """
 
 import contextlib
+import io
 import itertools
 import json
 import os
 import re
 import shutil
-import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import orbax.checkpoint as ocp
 import tensorstore as ts
 from absl import logging
 
+from spiral_jax.documents import read_arrays
 from spiral_jax.hosts import from_first
-from spiral_jax.run_folder import explained, make_folder, write_text
+from spiral_jax.paths import explained, make_folder, write_file
 
 KEEP = 3
 _CHECKSUMS = "checksums.json"
@@ -232,7 +233,7 @@ def write_checksums(folder: Path) -> int:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    write_text(folder / _CHECKSUMS, json.dumps(found, indent=1) + "\n")
+    write_file(folder / _CHECKSUMS, json.dumps(found, indent=1) + "\n")
     return len(found)
 
 
@@ -321,29 +322,44 @@ def save_params(path: Path, params: hk.Params, **numbers: float) -> None:
         for module, parts in params.items()
         for name, value in parts.items()
     }
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **numbers, **arrays)
-    temporary.replace(path)
+    file = io.BytesIO()
+    np.savez_compressed(file, **numbers, **arrays)
+    write_file(path, file.getvalue())
 
 
-def load_params(path: Path) -> tuple[hk.Params, dict[str, float]]:
+def load_params(
+    path: Path, names: Sequence[str] = ()
+) -> tuple[hk.Params, dict[str, float]]:
     """Reads what `save_params` wrote: the parameters, and the numbers.
 
+    Args:
+      path: of the file.
+      names: numbers that have to be there.
+
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file is damaged.
+      OSError: the file cannot be opened; FileNotFoundError: there is none.
+      ValueError: the file is damaged, or holds something else; names the array.
     """
     params: dict = {}
     numbers = {}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                module, found, name = key.partition(_SEPARATOR)
-                if found:
-                    params.setdefault(module, {})[name] = arrays[key]
-                else:
-                    numbers[key] = float(arrays[key])
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        for key, value in read_arrays(path).items():
+            module, found, name = key.partition(_SEPARATOR)
+            if value.dtype.kind not in ("f" if found else "fiu"):
+                raise ValueError(f"{key!r} is {value.dtype}; expected floats")
+            if not np.isfinite(value).all():
+                raise ValueError(f"{key!r} has values that are not finite")
+            if found:
+                params.setdefault(module, {})[name] = value
+            elif value.shape:
+                raise ValueError(
+                    f"{key!r} has the shape {value.shape}; expected one number"
+                )
+            else:
+                numbers[key] = float(value)
+        if missing := [name for name in names if name not in numbers]:
+            raise ValueError(f"there is no {missing[0]!r}")
+    except ValueError as error:
         raise ValueError(
             f"{path} holds no parameters that can be read: {error}."
         ) from error

@@ -6,9 +6,12 @@
 import dataclasses
 import difflib
 import json
+import math
+import shlex
 from pathlib import Path
 from typing import Any
 
+from spiral_jax.documents import parse_json
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.environments.painting import find_brush
 from spiral_jax.environments.pens import BACKGROUNDS
@@ -16,14 +19,20 @@ from spiral_jax.environments.rerender import ENVIRONMENTS
 from spiral_jax.losses import REGULARISERS
 from spiral_jax.networks.policy import PRESETS as POLICIES
 from spiral_jax.parallel import MODES
+from spiral_jax.paths import write_file
+from spiral_jax.renderers.mypaint import read_brush_text
 from spiral_jax.rewards import FORMS, SOURCES
-from spiral_jax.run_folder import write_text
 
 ALGORITHMS = ("vtrace", "a2c")
 DTYPES = ("float32", "bfloat16")
 ACTORS = ("threads", "device")
 DATASETS = ("mnist", "omniglot", "celeba", "folder", "scenes")
 FILE_DATASETS = ("omniglot", "celeba", "folder")
+# What a run's brush is called in its folder, if it is a file.
+BRUSH_FILE = "brush.myb"
+BRUSH_ENDING = ".myb"
+# Beyond any setting, and within all arithmetic with them.
+_LARGEST = 2**53
 
 
 def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
@@ -31,6 +40,25 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
     if choices:
         help = f"{help} One of: {', '.join(choices)}."
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    """Refuses a value that is not of a setting's kind, whatever wrote it."""
+    expected = {
+        bool: "True or False",
+        int: "an integer",
+        float: "a finite number",
+        str: "text",
+        tuple: "numbers",
+    }[kind]
+    parts = [value]
+    if kind is tuple and isinstance(value, tuple):
+        parts, kind = value, float
+    for part in parts:
+        good = isinstance(part, (int, float) if kind is float else kind)
+        good = good and (kind is bool or not isinstance(part, bool))
+        if not good or (kind in (int, float) and not abs(part) < _LARGEST):
+            raise ValueError(f"{name}={value!r}: expected {expected}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,6 +264,7 @@ class Config:
         """Refuses impossible values: names the value, what was expected, what to do."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            _check_kind(field.name, value, type(field.default))
             choices = field.metadata["choices"]
             if choices and value not in choices:
                 raise ValueError(f"{field.name}={value!r}: expected one of {choices}.")
@@ -246,6 +275,9 @@ class Config:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
+        for name in ("episode_length", "grid_width"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 2.")
         for name in (
             *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
             *("gate_cost", "gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
@@ -259,6 +291,8 @@ class Config:
                 f"stuck_seconds={self.stuck_seconds}: expected at least 10; processes "
                 "are heard of every second, if their machines are not overloaded."
             )
+        if not all(0 < size < math.inf for size in self.brush_sizes):
+            raise ValueError(f"brush_sizes={self.brush_sizes}: expected positive radii.")
         for name in ("policy_learning_rate", "critic_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(
@@ -359,8 +393,10 @@ class Config:
         """Reads what `dataclasses.asdict` and JSON wrote.
 
         Raises:
-          ValueError: a setting is unknown to this version.
+          ValueError: a setting is unknown to this version, or impossible.
         """
+        if not isinstance(values, dict):
+            raise ValueError("expected an object, each setting with its value.")
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"Unknown settings {unknown}: made by another version.")
@@ -369,19 +405,34 @@ class Config:
         )
 
     def save(self, path: Path) -> None:
-        """Writes the settings as JSON; atomic."""
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        """Writes the settings as JSON, and beside it the brush, if that is a file.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+        settings = dataclasses.asdict(self)
+        if self.brush.endswith(BRUSH_ENDING):
+            text = read_brush_text(self.brush)
+            settings["brush"] = BRUSH_FILE
+            if path.with_name(BRUSH_FILE) != Path(self.brush):
+                write_file(path.with_name(BRUSH_FILE), text)
+        write_file(path, json.dumps(settings, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Config":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote, wherever it has been moved.
 
         Raises:
-          ValueError: the file is no such JSON, or of another version.
+          OSError: it cannot be read.
+          ValueError: the file is no such JSON, or of another version; names the file and
+            the setting.
         """
+        values = parse_json(path.read_bytes(), str(path))
+        if isinstance(values, dict) and values.get("brush") == BRUSH_FILE:
+            values["brush"] = str(path.absolute().with_name(BRUSH_FILE))
         try:
-            return cls.from_dict(json.loads(path.read_text()))
-        except (TypeError, ValueError) as error:
+            return cls.from_dict(values)
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def environment(self) -> dict[str, Any]:
@@ -612,5 +663,7 @@ def launch_command(config: Config) -> str:
             value = ",".join(f"{x:g}" for x in value)
         elif isinstance(value, float):
             value = f"{value:g}"
-        given.append(f"--{key}={value}")
+        if key == "brush" and value.endswith(BRUSH_ENDING):
+            value = BRUSH_FILE  # as it is called beside the settings
+        given.append(shlex.quote(f"--{key}={value}"))
     return " ".join(["python -m experiments.launch", *given])

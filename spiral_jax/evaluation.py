@@ -281,8 +281,8 @@ class Evaluator:
 def cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
     """Loads the classifier from `path` (arrays only), or trains it and writes it."""
     if path.exists():
-        params, numbers = load_params(path)
-        return Classifier(params, **numbers)
+        params, numbers = load_params(path, ("test_accuracy",))
+        return Classifier(params, numbers["test_accuracy"])
     classifier = train_classifier(data, seed)
     if classifier.test_accuracy < LEAST_ACCURACY:
         raise RuntimeError(

@@ -292,13 +292,15 @@ class Peers:
         # A file system that fails for a moment is no reason to end.
         with contextlib.suppress(OSError):
             text = json.dumps(dataclasses.asdict(self._me)) + "\n"
-            self._path(self._me.process).write_text(text)
+            self._path(self._me.process).write_text(text, encoding="utf-8")
 
     def _listen(self) -> None:
         now = time.monotonic()
         for process in self._heard:
             try:
-                beat = _Beat(**json.loads(self._path(process).read_text()))
+                beat = _Beat(
+                    **json.loads(self._path(process).read_text(encoding="utf-8"))
+                )
             except (OSError, ValueError, TypeError):
                 continue  # not written yet, or just being written
             if beat.session != self._me.session:

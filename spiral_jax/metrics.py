@@ -15,7 +15,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
-from spiral_jax.run_folder import explained, make_folder, write_text
+from spiral_jax.paths import explained, make_folder, write_file
 
 FILE = "metrics.jsonl"
 BOARD_SECONDS = 30.0
@@ -58,7 +58,7 @@ class Metrics:
             return
         records = read_records(self._path)
         kept = [json.dumps(r) + "\n" for r in records if r["updates"] <= num_updates]
-        write_text(self._path, "".join(kept))
+        write_file(self._path, "".join(kept))
 
     @property
     def minutes(self) -> float:

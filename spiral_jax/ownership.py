@@ -32,7 +32,7 @@ import jax
 from absl import logging
 
 from spiral_jax.hosts import from_first
-from spiral_jax.run_folder import explained, make_folder
+from spiral_jax.paths import explained, make_folder
 
 FOLDER = "owner"
 BEAT_SECONDS = 2.0

@@ -1,8 +1,8 @@
 """Programs as pictures: sheets, animations of the drawing, and vector graphics."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from PIL import Image
@@ -10,6 +10,7 @@ from PIL import Image
 from spiral_jax.data import to_uint8
 from spiral_jax.environments import language_of
 from spiral_jax.environments.pens import make_pens
+from spiral_jax.paths import write_file
 from spiral_jax.programs import Program
 from spiral_jax.types import Stroke
 
@@ -36,29 +37,32 @@ def sheet(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nd
 
 
 def save_png(path: Path, picture: np.ndarray, scale: int = 1) -> None:
-    """Writes `[H, W, 3]` uint8 as PNG, each px `scale` px wide; atomic."""
-    temporary = path.with_name(path.name + ".tmp")
-    _scaled(picture, scale).save(temporary, format="PNG", optimize=True)
-    temporary.replace(path)
+    """Writes `[H, W, 3]` uint8 as PNG, each px `scale` px wide; see `write_file`."""
+    file = io.BytesIO()
+    _scaled(picture, scale).save(file, format="PNG", optimize=True)
+    write_file(path, file.getvalue())
 
 
 def save_gif(
     path: Path, canvases: np.ndarray, *, scale: int = 1, milliseconds: int = 400
 ) -> None:
-    """Writes sheets of `canvases` `[T+1, N, H, W, C]` as an animation.
+    """Writes sheets of `canvases` `[T+1, N, H, W, C]` as an animation; see `write_file`.
 
     The finished drawings stay four times as long.
     """
+    file = io.BytesIO()
     frames = [_scaled(sheet(canvas), scale).convert("L") for canvas in canvases]
     if canvases.shape[-1] == 3:
         frames = [_scaled(sheet(canvas), scale) for canvas in canvases]
     frames[0].save(
-        path,
+        file,
+        format="GIF",
         save_all=True,
         append_images=frames[1:],
         duration=[milliseconds] * (len(frames) - 1) + [4 * milliseconds],
         loop=0,
     )
+    write_file(path, file.getvalue())
 
 
 def _scaled(picture: np.ndarray, scale: int) -> Image.Image:
@@ -83,46 +87,60 @@ def program_to_svg(program: Program, width: int = 256) -> str:
     Raises:
       ValueError, TypeError: the program is no painting, or not valid.
     """
+    lines = _drawing(program)
+    side = program.settings["canvas_width"]
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{width}" '
+        f'viewBox="0 0 {side} {side}">'
+    )
+    return "\n".join([head, *lines, "</svg>\n"])
+
+
+def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
+    """Lays several programs out in a square of SVG drawings, `width` px wide each.
+
+    Each is a group that is moved and scaled to its place: not all viewers know documents
+    within documents.
+    """
+    columns = int(np.ceil(np.sqrt(len(programs))))
+    rows = -(-len(programs) // columns)
+    drawings = [_drawing(program) for program in programs]
+    sides = [program.settings["canvas_width"] for program in programs]
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{columns * width}" '
+        f'height="{rows * width}" viewBox="0 0 {columns * width} {rows * width}">'
+    ]
+    # Strokes end at the edge of their own canvas, as they do on it.
+    lines += [
+        f'<clipPath id="canvas{side}"><rect width="{side}" height="{side}"/></clipPath>'
+        for side in sorted(set(sides))
+    ]
+    for i, (side, drawing) in enumerate(zip(sides, drawings)):
+        x, y = i % columns * width, i // columns * width
+        lines += [
+            f'<g transform="translate({x} {y}) scale({width / side:g})" '
+            f'clip-path="url(#canvas{side})">',
+            *drawing,
+            "</g>",
+        ]
+    return "\n".join([*lines, "</svg>\n"])
+
+
+def _drawing(program: Program) -> list[str]:
+    """Returns the lines of a drawing in px of its canvas: paper, then a path a stroke."""
     environment = program.settings.get("environment", "painting")
     if environment != "painting":
         raise ValueError(
             f"environment={environment!r}: only paintings have strokes to write as SVG. "
             "environments.export_mjcf writes the world of a scene."
         )
-    canvas_width = program.settings["canvas_width"]
-    paths = "\n".join(_stroke_paths(program))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{width}" '
-        f'viewBox="0 0 {canvas_width} {canvas_width}">\n'
-        f'<rect width="100%" height="100%" '
-        f"fill={quoteattr(program.settings['background'])}/>\n{paths}\n</svg>\n"
-    )
-
-
-def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
-    """Lays several programs out in a square of SVG drawings, `width` px wide each."""
-    columns = int(np.ceil(np.sqrt(len(programs))))
-    rows = -(-len(programs) // columns)
-    size = (columns * width, rows * width)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" '
-        f'height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}">'
-    ]
-    for i, program in enumerate(programs):
-        x, y = i % columns * width, i // columns * width
-        parts.append(
-            f'<svg x="{x}" y="{y}"'
-            + program_to_svg(program, width).removeprefix("<svg").rstrip()
-        )
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def _stroke_paths(program: Program) -> list[str]:
     language = language_of(program.settings)
     actions = language.validate(program.actions, (len(program),))
+    side = program.settings["canvas_width"]
+    paper = program.settings["background"]
     pens = make_pens(program.settings)
     state = pens.begin(batch_size=1)
-    paths = []
+    lines = [f'<rect width="{side}" height="{side}" fill="{paper}"/>']
     for t in range(len(program)):
         command = {name: values[t : t + 1] for name, values in actions.items()}
         strokes, state = pens.strokes(state, command)
@@ -141,11 +159,11 @@ def _stroke_paths(program: Program) -> list[str]:
             path += f" Q {x1:g} {y1:g} {x2:g} {y2:g}"
         color = np.broadcast_to(to_uint8(stroke.color), 3)
         opacity = (stroke.pressure_start + stroke.pressure_end) / 2
-        paths.append(
+        lines.append(
             f'<path d="{path}" '
             f'fill="none" stroke="rgb({color[0]},{color[1]},{color[2]})" '
             f'stroke-width="{2 * stroke.radius:g}" '
             f'stroke-opacity="{opacity:.3g}" '
             f'stroke-linecap="round" stroke-linejoin="round"/>'
         )
-    return paths
+    return lines

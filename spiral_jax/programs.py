@@ -8,7 +8,7 @@ the painting components are those of DeepMind's SPIRAL environment (paper, secti
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import chex
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spiral_jax.documents import parse_json
 from spiral_jax.types import Actions
 
 JSON_FORMAT = "spiral_jax.program.v1"
@@ -254,18 +255,22 @@ class Program:
         return programs_to_json(language_of(self.settings), [self])
 
     @classmethod
-    def from_json(cls, text: str) -> "Program":
+    def from_json(cls, text: str | bytes, name: str = "the document") -> "Program":
         """Reads a document of one program; `programs_from_json` takes any number.
 
+        Args:
+          text: the JSON document; bytes are UTF-8.
+          name: what it is called in errors, such as its file.
+
         Raises:
-          ValueError: the text is not such a document, or a command is not valid.
+          ValueError: the text is not such a document; says where, and what was expected.
         """
         from spiral_jax.environments import language_of
 
-        _, programs = programs_from_json(text, language_of)
+        _, programs = programs_from_json(text, language_of, name)
         if len(programs) != 1:
             raise ValueError(
-                f"The document has {len(programs)} programs; expected one. "
+                f"{name} has {len(programs)} programs; expected one. "
                 "programs_from_json reads them all."
             )
         return programs[0]
@@ -299,45 +304,88 @@ def programs_to_json(language: CommandLanguage, programs: list[Program]) -> str:
 
 
 def programs_from_json(
-    text: str, language_of: Any
+    text: str | bytes,
+    language_of: Callable[[Mapping[str, Any]], CommandLanguage],
+    name: str = "the document",
 ) -> tuple[CommandLanguage, list[Program]]:
     """Reads what `programs_to_json` wrote.
 
     Args:
-      text: the JSON document.
+      text: the JSON document; bytes are UTF-8.
       language_of: function from the settings to the `CommandLanguage` they imply.
+      name: what the document is called in errors, such as its file.
 
     Returns:
       The language, and the programs with unused components set to 0.
 
     Raises:
-      ValueError: the text is not such a document, or a command is not valid.
+      ValueError: the text is not such a document; names the document, the place in it and
+        what was expected there.
     """
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"Not a JSON document: {error}.") from error
+    document = parse_json(text, name)
     found = document.get("format") if isinstance(document, dict) else None
     if found != JSON_FORMAT:
-        raise ValueError(f"The format is {found!r}; expected {JSON_FORMAT!r}.")
-    language = language_of(document["settings"])
+        raise ValueError(f"{name}: the format is {found!r}; expected {JSON_FORMAT!r}.")
+    for key, kind, what in (
+        ("settings", dict, "an object with the environment's settings"),
+        ("programs", list, "a list of programs"),
+    ):
+        if not isinstance(document.get(key), kind):
+            raise ValueError(
+                f"{name}: {key!r} is {_shown(document.get(key))}; expected {what}."
+            )
+    settings = document["settings"]
+    try:
+        language = language_of(settings)
+    except ValueError as error:
+        raise ValueError(f"{name}: settings: {error}") from error
+    # A language of one's own may take for granted what is in the settings.
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"{name}: settings: {_shown(settings)} do not describe a command language "
+            f"({type(error).__name__}: {error})."
+        ) from error
     programs = []
     for number, commands in enumerate(document["programs"]):
-        actions = {
-            name: np.array([command.get(name, 0) for command in commands])
-            for name in language.names
-        }
         try:
-            for step, command in enumerate(commands):
-                one = {name: np.array(actions[name][step]) for name in language.names}
-                mask = language.mask(one)
-                used = {name for name in language.names if mask[name]}
-                if set(command) - set(language.names) or used - set(command):
-                    raise ValueError(
-                        f"Command {step} has {sorted(command)}; needs {sorted(used)}."
-                    )
-            actions = language.validate(actions, (len(commands),))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Program {number}: {error}") from error
-        programs.append(Program(actions, document["settings"]))
+            actions = _read_commands(commands, language)
+        except ValueError as error:
+            raise ValueError(f"{name}: Program {number}{error}") from error
+        programs.append(Program(actions, settings))
     return language, programs
+
+
+def _read_commands(commands: Any, language: CommandLanguage) -> dict[str, np.ndarray]:
+    """Reads a program's commands; errors begin with the place in it."""
+    if not isinstance(commands, list):
+        raise ValueError(f" is {_shown(commands)}; expected a list of commands.")
+    limits = {c.name: c.num_values for c in language.components}
+    for step, command in enumerate(commands):
+        place = f": Command {step}"
+        if not isinstance(command, dict):
+            raise ValueError(f"{place} is {_shown(command)}; expected an object.")
+        for key, value in command.items():
+            if key not in limits:
+                raise ValueError(f"{place} has {key!r}; expected any of {list(limits)}.")
+            if type(value) is not int or not 0 <= value < limits[key]:
+                raise ValueError(
+                    f"{place}: {key!r} is {_shown(value)}; expected an integer in "
+                    f"0..{limits[key] - 1}."
+                )
+    actions = {
+        key: np.array([command.get(key, 0) for command in commands], np.int32)
+        for key in limits
+    }
+    mask = language.mask(actions)
+    for step, command in enumerate(commands):
+        if missing := [k for k in limits if mask[k][step] and k not in command]:
+            raise ValueError(
+                f": Command {step} has {sorted(command)}; expected {missing} as well."
+            )
+    return actions
+
+
+def _shown(value: Any) -> str:
+    """Shows a value of a document, shortened."""
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:77]}..."

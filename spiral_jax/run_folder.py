@@ -1,70 +1,13 @@
-"""What is written into a run's folder, and what is said where that fails."""
+"""The settings in a run's folder, and those that it had before."""
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from spiral_jax.paths import write_file
+
 CONFIG_FILE = "config.json"
 EARLIER_FILE = "earlier_settings.json"
-
-_REMEDIES = {
-    errno.ENOSPC: "Free some space there.",
-    errno.EDQUOT: "Free some of your quota there.",
-    errno.EACCES: "Name a folder that you may write to.",
-    errno.EPERM: "Name a folder that you may write to.",
-    errno.EROFS: "Name a folder on a file system that can be written to.",
-    errno.EEXIST: "A folder is expected: name another one, or move that file away.",
-    errno.ENOTDIR: "A folder is expected: name another one, or move that file away.",
-}
-
-
-def explained(error: OSError, path: str | Path, more: str = "") -> OSError:
-    """Returns an error of the same kind that says where, why and what to do.
-
-    Args:
-      error: what the operating system said, or an error that explains itself already.
-      path: what was to be read or written, if the error does not say.
-      more: what else the reader should know.
-    """
-    text = str(error)
-    if error.strerror:
-        remedy = _REMEDIES.get(error.errno, "")
-        text = f"{error.filename or path}: {error.strerror}. {remedy}".rstrip()
-    told = type(error)(f"{text} {more}".rstrip())
-    told.errno = error.errno
-    return told
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder, and those above it, if absent.
-
-    Raises:
-      OSError: says why that is impossible, and what to do.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explained(error, path) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file as a whole: whatever happens, it is the old one or the new one.
-
-    Raises:
-      OSError: says why that is impossible, and what to do.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise explained(error, path) from error
 
 
 def keep_earlier_settings(
@@ -82,7 +25,7 @@ def keep_earlier_settings(
       num_updates: N, of the run so far.
 
     Raises:
-      OSError: says why that is impossible, and what to do.
+      OSError: names the file that cannot be written.
     """
     path = run_dir / EARLIER_FILE
     before, earlier = _read(run_dir / CONFIG_FILE), _read(path) or []
@@ -92,7 +35,7 @@ def keep_earlier_settings(
     earlier = earlier if isinstance(earlier, list) else [earlier]
     # It is there already if a kill came between this and the writing of config.json.
     if earlier[-1:] != [entry]:
-        write_text(path, json.dumps([*earlier, entry], indent=1) + "\n")
+        write_file(path, json.dumps([*earlier, entry], indent=1) + "\n")
 
 
 def _read(path: Path) -> Any:

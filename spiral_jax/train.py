@@ -17,10 +17,11 @@ from spiral_jax.hosts import Due, Peers
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
 from spiral_jax.ownership import Owner, OwnerError, owned
 from spiral_jax.parallel import choose_devices
+from spiral_jax.paths import explained
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.reconstruction import Reconstruction, make_evaluator
-from spiral_jax.run_folder import CONFIG_FILE, explained, keep_earlier_settings
+from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
 from spiral_jax.system import (
     load_dataset,
     make_actor,

@@ -1,17 +1,20 @@
 """Trained agents in use: load one, sample from it, let it redraw pictures."""
 
+import dataclasses
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 from PIL import Image
 
 from spiral_jax.checkpoint import check_fits, load_params, read_newest, save_params
 from spiral_jax.config import Config, launch_command
 from spiral_jax.data import to_float, to_uint8
 from spiral_jax.data.files import fit
+from spiral_jax.paths import local_path, write_file
 from spiral_jax.programs import Program
 from spiral_jax.run_folder import CONFIG_FILE
 from spiral_jax.system import System, make_system, programs_of, sample_drawings
@@ -131,30 +134,60 @@ def shipped_agents() -> list[str]:
     return sorted(folder.name for folder in _SHIPPED.glob("*"))
 
 
-def load_agent(name: str | Path) -> TrainedAgent:
+def shipped_agent(name: str) -> Path:
+    """Returns the folder of an agent that comes with the package."""
+    return _SHIPPED / name
+
+
+def agent_folder(name: str | Path) -> Path:
+    """Returns the folder of an agent, named as in `load_agent`.
+
+    Raises:
+      ValueError: the name is no path of this machine.
+    """
+    folder = local_path(name, "agent")
+    if not isinstance(name, str) or name not in shipped_agents():
+        return folder
+    if not (folder / CONFIG_FILE).exists():
+        return shipped_agent(name)
+    logging.warning(
+        "%r is the run in %s, not the agent of that name that comes with the package, "
+        "which is in %s.",
+        *(name, folder, shipped_agent(name)),
+    )
+    return folder
+
+
+def load_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedAgent:
     """Loads a trained agent.
 
     Args:
       name: an agent that comes with the package: "mnist", which makes up digits, or
         "mnist_conditional", which redraws what it is shown; or the folder of a run, or
-        of an exported agent. A `Path` is always a folder.
+        of an exported agent, which comes first where it has such a name. A `Path` is
+        always a folder.
+      data_dir: where the run's data are now; None: where they were.
 
     Raises:
       FileNotFoundError: there is no such agent, or the run has no checkpoint yet.
       ValueError: its settings are not of this version, or its files are damaged; if an
         earlier checkpoint is good, it is named.
     """
-    shipped = shipped_agents()
-    folder = _SHIPPED / name if name in shipped else Path(name)
+    folder = agent_folder(name)
     path = folder / CONFIG_FILE
     if not path.exists():
         raise FileNotFoundError(
             f"{str(name)!r} holds no run (no config.json): expected the folder of one, "
-            f"or one of {shipped}. Train one with python -m experiments.launch."
+            f"or one of {shipped_agents()}. Train one with python -m experiments.launch, "
+            "in a copy of spiral_jax's repository."
         )
-    system = make_system(Config.load(path))
+    config = Config.load(path)
+    if data_dir is not None:
+        moved = str(local_path(data_dir, "data_dir"))
+        config = dataclasses.replace(config, data_dir=moved)
+    system = make_system(config)
     if (folder / PARAMS_FILE).exists():
-        params, numbers = load_params(folder / PARAMS_FILE)
+        params, numbers = load_params(folder / PARAMS_FILE, ("num_updates",))
         num_updates = numbers["num_updates"]
     else:
         learner = read_newest(folder / "checkpoints")["learner"]
@@ -169,15 +202,17 @@ def export_agent(agent: TrainedAgent, folder: Path) -> None:
 
     Args:
       agent: the agent.
-      folder: where config.json, params.npz and README.md go; made if absent.
+      folder: where config.json, params.npz and README.md go, and the brush, if that is a
+        file; made if absent.
     """
     config = agent.system.config
     frames = agent.num_updates * config.frames_per_update
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG_FILE)
     save_params(folder / PARAMS_FILE, agent.params, num_updates=agent.num_updates)
-    (folder / "README.md").write_text(
+    write_file(
+        folder / "README.md",
         f"# An agent of spiral_jax\n\nTrained by\n\n    {launch_command(config)}\n\n"
         f"for {agent.num_updates:,} updates ({frames:,} frames). {PARAMS_FILE} holds the "
-        f"averaged parameters\nof the policy, arrays only; {CONFIG_FILE} all settings.\n"
+        f"averaged parameters\nof the policy, arrays only; {CONFIG_FILE} all settings.\n",
     )

@@ -112,7 +112,9 @@ def write_faces(folder: Path) -> Path:
         name = f"{i + 1:06d}.jpg"
         Image.fromarray(picture).save(folder / "img_align_celeba" / name, "PNG")
         lines.append(f"{name} {0 if i < 20 else 1 if i < 25 else 2}")
-    (folder / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    (folder / "list_eval_partition.txt").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8"
+    )
     return folder
 
 
@@ -155,9 +157,11 @@ def scenes_run(tmp_path_factory):
     config = dataclasses.replace(
         preset("scenes_small"), **TINY, reward_source="l2", data_dir=str(folder.parent)
     )
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    (folder / "config.json").write_text(
+        json.dumps(dataclasses.asdict(config)), encoding="utf-8"
+    )
     record = {"updates": 2, "frames": 24, "minutes": 0.1, "reconstruction/l2": 1.5}
-    (folder / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    (folder / "metrics.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
     shapes = jax.eval_shape(make_system(config).policy.init, jax.random.key(0))
     rng = np.random.default_rng(0)
     average = jax.tree.map(lambda x: 0.1 * rng.normal(size=x.shape).astype("f"), shapes)

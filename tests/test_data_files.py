@@ -42,6 +42,7 @@ def home(tmp_path_factory, monkeypatch):
     """Nothing is cached in the home of who runs the tests."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     return folder
 
 
@@ -186,7 +187,7 @@ def test_the_cache_is_used_and_rebuilt_when_stale(folder, home, monkeypatch):
         os.truncate(array, array.stat().st_size - 1)
     assert number_decoded()[1] == now
     for note in (home / CACHE).glob("*.json"):
-        note.write_text("{")
+        note.write_text("{", encoding="utf-8")
     assert number_decoded()[1] == now
     assert number_decoded() == (probes, now)
 
@@ -351,11 +352,11 @@ def test_broken_celeba(faces, caplog):
     with pytest.raises(ValueError, match=r"000003\.jpg"):
         load_faces(faces, strict=True)
     partition = faces / "list_eval_partition.txt"
-    whole = partition.read_text()
-    partition.write_text(whole.replace("000007.jpg 0", "000007.jpg"))
+    whole = partition.read_text(encoding="utf-8")
+    partition.write_text(whole.replace("000007.jpg 0", "000007.jpg"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"line 7: '000007.jpg'; expected .* https://"):
         load_faces(faces)
-    partition.write_text(whole.replace(" 2", " 1"))
+    partition.write_text(whole.replace(" 2", " 1"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"no picture to 2 \(test\)"):
         load_faces(faces)
     partition.unlink()
@@ -363,7 +364,7 @@ def test_broken_celeba(faces, caplog):
         FileNotFoundError, match=r"list_eval_partition.txt nor .*https://"
     ):
         load_faces(faces)
-    partition.write_text(whole)
+    partition.write_text(whole, encoding="utf-8")
     for path in pictures_dir.iterdir():
         path.unlink()
     with pytest.raises(ValueError, match="holds no pictures"):
@@ -546,7 +547,7 @@ def test_missing_strokes_are_refused(tmp_path):
 
 
 def test_the_documented_repacking_of_sketch_rnns_files(tmp_path, monkeypatch):
-    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     code = page.split("```python\n")[1].split("```")[0]
     drawings = np.empty(2, object)
     drawings[:] = [np.array([[0, 0, 0], [9, 0, 1]]), np.array([[0, 0, 1]])]
@@ -642,7 +643,9 @@ def test_every_data_set_trains(data_set, form, tmp_path, monkeypatch):
     config = tiny(name + form, data_dir=str(folder))
     table = train(config, tmp_path / "run")
     assert np.isfinite([table.untrained, table.now]).all()
-    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    record = json.loads(
+        (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+    )
     assert record["updates"] == 2
     with Image.open(tmp_path / "run" / "samples.png") as image:
         assert image.mode == "RGB"

@@ -19,7 +19,7 @@ def anchors(text):
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("http"):
             continue
@@ -27,12 +27,12 @@ def test_links_lead_somewhere(path):
         target = path if not name else path.parent / name
         assert target.exists(), link
         if anchor:
-            assert anchor in set(anchors(target.read_text())), link
+            assert anchor in set(anchors(target.read_text(encoding="utf-8"))), link
 
 
 def test_the_tutorial_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "tutorial.md").read_text()
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
     names: dict = {}
     for block in blocks:
@@ -48,7 +48,7 @@ def test_the_tutorial_runs(tmp_path, monkeypatch):
 
 
 def test_every_preset_says_what_to_expect():
-    text = (ROOT / "docs" / "presets.md").read_text()
+    text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", text, flags=re.M)
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(named) == sorted(PRESETS)
@@ -56,8 +56,10 @@ def test_every_preset_says_what_to_expect():
 
 def test_the_worked_example_is_what_is_explained():
     """Blocks of code in the explanation are the example's, docstrings left out."""
-    text = (ROOT / "docs" / "adding_a_renderer.md").read_text()
-    code = (ROOT / "experiments" / "examples" / "rectangles.py").read_text()
+    text = (ROOT / "docs" / "adding_a_renderer.md").read_text(encoding="utf-8")
+    code = (ROOT / "experiments" / "examples" / "rectangles.py").read_text(
+        encoding="utf-8"
+    )
     assert len(code.splitlines()) < 100
     squeezed = re.sub(r"\s", "", code)
     for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S):

@@ -82,12 +82,14 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     assert result.returncode == 0, result.stderr
     assert frames_of(tmp_path / "drawing.gif") == 4
     _, programs = programs_from_json(
-        (tmp_path / "programs.json").read_text(), language_of
+        (tmp_path / "programs.json").read_text(encoding="utf-8"), language_of
     )
     assert [len(p) for p in programs] == [3] * 5
-    assert (tmp_path / "drawings.svg").read_text().startswith("<svg")
+    assert (tmp_path / "drawings.svg").read_text(encoding="utf-8").startswith("<svg")
     one_by_one = [program.to_svg() for program in programs]
-    assert [(tmp_path / f"svg/{i}.svg").read_text() for i in range(5)] == one_by_one
+    assert [
+        (tmp_path / f"svg/{i}.svg").read_text(encoding="utf-8") for i in range(5)
+    ] == one_by_one
     again = ["--num=4", "--width=100", "--scale=1", f"--out={tmp_path / 'again'}"]
     result = run("sample", f"--run_dir={tmp_path}", *again, "--brush=classic/pen")
     assert result.returncode == 0, result.stderr

@@ -74,7 +74,7 @@ class Processes:
         self.processes = []
         for i in range(2):
             self._logs.append(run_dir.parent / f"{run_dir.name}_{port}_{i}.log")
-            with self._logs[i].open("w") as log:
+            with self._logs[i].open("w", encoding="utf-8") as log:
                 command = [sys.executable, "-c", worker, *flags, f"--process_id={i}"]
                 self.processes.append(
                     subprocess.Popen(
@@ -91,7 +91,7 @@ class Processes:
             process.wait()
 
     def log(self, i):
-        return self._logs[i].read_text()
+        return self._logs[i].read_text(encoding="utf-8")
 
     def wait(self, seconds=300):
         """Waits for both to end."""
@@ -130,7 +130,7 @@ def saved_updates(run_dir):
 
 def logged_updates(run_dir):
     path = run_dir / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [json.loads(line)["updates"] for line in lines if "critic/gap" in line]
 
 
@@ -316,13 +316,16 @@ def test_the_pod_script_starts_the_same_command_on_all_hosts(tmp_path):
         "#!/bin/bash\n"
         'echo "$*" >> "$CALLS"\n'
         'cd "$HOME"\n'
-        'if [ "$4" = scp ]; then cp "$5" "${6#*:}"; else bash -c "${!##--command=}"; fi\n'
+        'if [ "$4" = scp ]; then cp "$5" "${6#*:}"; '
+        'else bash -c "${!##--command=}"; fi\n',
+        encoding="utf-8",
     )
     (tmp_path / "python").write_text(
         "#!/bin/bash\n"
         'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"\n'
         'printf "#!/bin/bash\\n" > "$3/bin/pip"; chmod +x "$3/bin/pip"\n'
-        'else printf "%s\\n" "$@"; fi\n'
+        'else printf "%s\\n" "$@"; fi\n',
+        encoding="utf-8",
     )
     for name in ("gcloud", "python"):
         (tmp_path / name).chmod(0o755)
@@ -342,6 +345,6 @@ def test_the_pod_script_starts_the_same_command_on_all_hosts(tmp_path):
     )
     launched = ["-m", "experiments.launch", "--distributed", "--run_dir=/shared/run"]
     assert found.stdout.splitlines() == [*launched, *flags]
-    calls = (tmp_path / "calls").read_text()
+    calls = (tmp_path / "calls").read_text(encoding="utf-8")
     assert calls.count("--zone=zone --worker=all") == 2
     assert (tmp_path / "home" / "spiral_jax" / "spiral_jax" / "hosts.py").exists()

@@ -149,7 +149,7 @@ def test_the_command_writes_what_it_prints(tmp_path):
         *("--num_images=2", "--renderer_calls=5", f"--out={out}"),
     )
     assert result.returncode == 0, result.stderr
-    written = json.loads(out.read_text())
+    written = json.loads(out.read_text(encoding="utf-8"))
     assert written["settings"]["num_images"] == 2
     assert written["curve"]["renderer_calls"] == [1, 2, 3, 4, 5]
     assert f"{written['curve']['best'][-1]:.3f}" in result.stdout

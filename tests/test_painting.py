@@ -188,7 +188,7 @@ def test_a_brush_in_memory_has_to_be_given_again(rng):
 
 def test_a_brush_file_paints_as_the_brush_that_it_holds(tmp_path, rng):
     path = tmp_path / "copy.myb"
-    path.write_text(read_brush_text("classic/pen"))
+    path.write_text(read_brush_text("classic/pen"), encoding="utf-8")
     _, (program, *_) = draw(make(brush=path), rng)
     assert program.settings["brush"] == str(path)
     np.testing.assert_array_equal(rerender(program), rerender(program, brush=Path(path)))
@@ -278,7 +278,7 @@ def test_impossible_commands_are_refused_and_change_nothing(brush, change, error
 def test_foreign_brush_files_are_refused(tmp_path, text, words):
     path = tmp_path / "my.myb"
     if text is not None:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=words) as caught:
         make(brush=str(path))
     assert f"brush='{path}'" in str(caught.value)

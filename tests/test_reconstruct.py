@@ -66,7 +66,7 @@ def test_ones_own_pictures_by_hand(tmp_path):
     wide = np.zeros([16, 32, 3])
     wide[:, 8:24] = (255, 0, 0)  # the square in the middle is red
     save(tmp_path / "folder" / "deep" / "wide.png", wide)
-    (tmp_path / "folder" / "notes.txt").write_text("no picture")
+    (tmp_path / "folder" / "notes.txt").write_text("no picture", encoding="utf-8")
     names, images = read(one, str(tmp_path / "folder"))
     assert names == [one, str(tmp_path / "folder" / "deep" / "wide.png")]
     assert images.shape == (2, 16, 16, 1)
@@ -82,7 +82,7 @@ def test_ones_own_pictures_by_hand(tmp_path):
 
 def test_unreadable_pictures_are_named_with_the_reason(tmp_path):
     whole = save(tmp_path / "whole.png", np.zeros([16, 16]))
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:40])
     (tmp_path / "empty").mkdir()
     tiny = save(tmp_path / "tiny.png", np.zeros([2, 2]))
@@ -106,7 +106,7 @@ def test_held_out_scenes(scenes_run, tmp_path):
     flags = [f"--run_dir={scenes_run}", f"--out={tmp_path}", "--num=500"]
     result = run("reconstruct", *flags)
     assert result.returncode == 0, result.stderr
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     # The evaluator's figure, since these are its targets and its random keys.
     agent = load_agent(scenes_run)
     system = agent.system
@@ -116,7 +116,7 @@ def test_held_out_scenes(scenes_run, tmp_path):
     assert metrics["l2"] == pytest.approx(distance, rel=1e-5)
     assert f"mean l2 {metrics['l2']:.4g}" in result.stdout
     # The programs draw what was measured.
-    text = (tmp_path / "programs.json").read_text()
+    text = (tmp_path / "programs.json").read_text(encoding="utf-8")
     _, programs = programs_from_json(text, language_of)
     assert len(programs) == 500
     for i in (0, 7):
@@ -138,7 +138,7 @@ def test_ones_own_pictures_from_the_command_line(scenes_run, tmp_path):
     flags = [f"--run_dir={scenes_run}", f"--out={out}", "--width=64", picture]
     result = run("reconstruct", *flags, f"--images={picture}")
     assert result.returncode == 0, result.stderr
-    metrics = json.loads((out / "metrics.json").read_text())
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert [target["name"] for target in metrics["targets"]] == [picture] * 2
     assert "parse" not in metrics
     with Image.open(out / "reconstructions.png") as image:

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from spiral_jax.ownership import owned
-from spiral_jax.run_folder import explained, keep_earlier_settings, write_text
+from spiral_jax.paths import explained, write_file
+from spiral_jax.run_folder import keep_earlier_settings
 
 NOBODY = 65534
 
@@ -76,10 +77,10 @@ def test_a_folder_that_one_may_not_write_to_is_named(tmp_path):
 
 def test_a_full_disk_leaves_the_old_file(small_disk):
     path = small_disk / "config.json"
-    write_text(path, "old")
+    write_file(path, "old")
     fill(small_disk)
     with pytest.raises(OSError, match=r"No space left .* Free some space") as caught:
-        write_text(path, 2**16 * "new")
+        write_file(path, 2**16 * "new")
     assert str(caught.value).startswith(f"{path}: ")
     assert path.read_text() == "old"
     assert {p.name for p in small_disk.iterdir()} == {"config.json", "filling"}
@@ -98,7 +99,7 @@ def test_earlier_settings_are_kept_once(tmp_path):
 
     def go_on(settings, num_updates):
         keep_earlier_settings(tmp_path, settings, num_updates)
-        write_text(config, json.dumps(settings))
+        write_file(config, json.dumps(settings))
 
     go_on({"rate": 1, "sizes": (1, 2)}, 0)
     go_on({"rate": 1, "sizes": (1, 2)}, 10)

@@ -39,7 +39,9 @@ def test_curves_are_read_by_hand(tmp_path):
         {"updates": 9, "frames": 90, "minutes": 0.9, "l2": 2.0},  # started again
     ]
     text = "".join(json.dumps(record) + "\n" for record in records)
-    (tmp_path / "metrics.jsonl").write_text(text + '{"updates": 12, "l2": 1')
+    (tmp_path / "metrics.jsonl").write_text(
+        text + '{"updates": 12, "l2": 1', encoding="utf-8"
+    )
     assert read_curve(tmp_path, "l2", untrained=4.0) == {
         "updates": [0, 7, 9],
         "frames": [0, 70, 90],
@@ -141,9 +143,9 @@ def test_the_figure_shows_what_the_json_says(scenes_result):
 def test_a_search_of_other_scenes_is_refused(scenes_result):
     runs, agents, result = scenes_result
     path = runs / "metropolis_hastings.json"
-    search = json.loads(path.read_text())
+    search = json.loads(path.read_text(encoding="utf-8"))
     search["settings"]["shadows"] = True
-    path.write_text(json.dumps(search))
+    path.write_text(json.dumps(search), encoding="utf-8")
     options = Options(runs, runs, None, False, True, {})
     with pytest.raises(ValueError, match="delete it to have it made again"):
         scenes_rewards.extend(result, agents, options)
@@ -248,7 +250,7 @@ def test_studies_run_from_end_to_end(study, classifier_file, tmp_path, monkeypat
         assert trained == [labels[-1]]
     result = run(f"studies.{name}", *flags, f"--out={out}")
     assert result.returncode == 0, result.stderr
-    written = json.loads((out / f"{name}.json").read_text())
+    written = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
     assert list(written["variants"]) == labels
     for variant in written["variants"].values():
         if study is omniglot_rewards:

@@ -76,7 +76,9 @@ def test_200_updates_are_100_resumed_for_100_more(tiny_config, tmp_path):
     straight = final_state(tmp_path / "straight")
     assert int(straight["learner"]["num_updates"]) == 200
     assert_trees_equal(straight, final_state(tmp_path / "resumed"))
-    lines = (tmp_path / "resumed" / "metrics.jsonl").read_text().splitlines()
+    lines = (
+        (tmp_path / "resumed" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     updates = [json.loads(x)["updates"] for x in lines if "critic/gap" in x]
     assert updates == list(range(5, 201, 5))
 
@@ -182,7 +184,7 @@ def test_long_episodes_train_in_unrolls(long_config, tmp_path):
     train(with_updates(long_config, 7), tmp_path)
     replay = final_state(tmp_path)["learner"]["replay"]
     assert replay["num_added"].tolist() == [2, 2, 2, 2, 3, 3]
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[-1])["frames"] == 7 * 6
     for changes, said in (
         ({"unroll_length": 2}, "which is 3 commands: expected a divisor"),
@@ -213,7 +215,7 @@ def test_threads_train(tiny_config, tmp_path, num_actors):
         with_updates(tiny_config, 20), synchronous=False, num_actors=num_actors
     )
     train(config, tmp_path)
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines if "critic/gap" in line]
     assert records[-1]["frames"] == 20 * 4 * 3
     assert 0 <= records[-1]["actor/policy_lag"] < 10
@@ -296,7 +298,9 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
     try:
         log = tmp_path / "metrics.jsonl"
         saved = tmp_path / "checkpoints"
-        wait_for(lambda: log.exists() and len(log.read_text().splitlines()) > 3)
+        wait_for(
+            lambda: log.exists() and len(log.read_text(encoding="utf-8").splitlines()) > 3
+        )
         wait_for(lambda: any(p.name.isdigit() for p in saved.iterdir()))
         process.send_signal(number)
         process.wait(timeout=60 if "CI" in os.environ else 10)
@@ -307,7 +311,7 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
     before = int(final_state(tmp_path)["learner"]["num_updates"])
     goal = before + 10
     train(with_updates(dataclasses.replace(config), goal), tmp_path)
-    records = [json.loads(line) for line in log.read_text().splitlines()]
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     updates = [r["updates"] for r in records if "critic/gap" in r]
     assert updates == sorted(set(updates))
     assert updates[-1] == goal

@@ -160,7 +160,7 @@ def test_an_exported_agent_is_the_runs(agent, tiny_config, tmp_path):
     assert_trees_equal(agent.params, exported.params)
     assert exported.num_updates == 7
     assert exported.system.config == tiny_config
-    readme = (tmp_path / "out" / "README.md").read_text()
+    readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert launch_command(tiny_config) in readme
     assert "7 updates (84 frames)" in readme
 
@@ -197,12 +197,14 @@ def test_what_cannot_be_loaded_says_why(agent, tiny_config, tmp_path):
         FileNotFoundError, match=r"'mnits' holds no run.*\['mnist', 'mnist_"
     ):
         load_agent("mnits")
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"config.json: .*Expecting property name"):
         load_agent(tmp_path)
     export_agent(agent, tmp_path)
-    settings = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**settings, "grid_width": 4}))
+    settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(
+        json.dumps({**settings, "grid_width": 4}), encoding="utf-8"
+    )
     with pytest.raises(
         ValueError, match=r"does not fit this run's settings.*head_control"
     ):

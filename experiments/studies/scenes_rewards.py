@@ -21,7 +21,9 @@ from experiments.curves import make_figure, plot_curve
 from experiments.studies.study import Options, Study, Trained, run_study
 from spiral_jax.data import to_float
 from spiral_jax.data.scenes import SceneImages
+from spiral_jax.documents import parse_json
 from spiral_jax.parsing import compare_programs
+from spiral_jax.paths import write_file
 from spiral_jax.reconstruction import NUM_TARGETS
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import sample_drawings
@@ -49,8 +51,13 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
         num_images, calls = NUM_IMAGES, RENDERER_CALLS
         if options.tiny:
             num_images, calls = TINY_IMAGES, TINY_CALLS
-        path.write_text(json.dumps(run_baseline(config, num_images, calls, seed=0)))
-    search = result["metropolis_hastings"] = json.loads(path.read_text())
+        write_file(path, json.dumps(run_baseline(config, num_images, calls, seed=0)))
+    search = parse_json(path.read_bytes(), str(path))
+    if not isinstance(search, dict) or not {"settings", "curve"} <= set(search):
+        raise ValueError(
+            f"{path} is no search; delete it to have it made again, or name other --runs."
+        )
+    result["metropolis_hastings"] = search
     print(f"{path} has {search['renderer_calls']:,} renderer calls for each picture")
     num_images = search["settings"]["num_images"]
     wanted = settings_of(config, num_images, search["settings"]["seed"])

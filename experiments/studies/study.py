@@ -24,14 +24,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
+from experiments.cli import define_path, run
 from experiments.curves import read_curve, save_figure
 from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
-from spiral_jax.metrics import NotFiniteError
+from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import ReconstructionEvaluator, make_evaluator
 from spiral_jax.system import System, load_dataset
@@ -119,12 +120,12 @@ class Options(NamedTuple):
 def define_options(study: Study) -> Callable[[], Options]:
     """Makes the flags of a study; returns what reads them."""
     labels = list(study.variants)
-    runs = flags.DEFINE_string(
+    runs = define_path(
         "runs",
         None,
         f"Folder of the runs, one a variant; runs/{study.name} if not given.",
     )
-    out = flags.DEFINE_string("out", None, "Where to write; --runs if not given.")
+    out = define_path("out", None, "Where to write; --runs if not given.")
     only = flags.DEFINE_enum("only", None, labels, "Train this variant, and no more.")
     training = flags.DEFINE_bool(
         "train", True, "Train first; --notrain compares what is in --runs as it is."
@@ -133,10 +134,11 @@ def define_options(study: Study) -> Callable[[], Options]:
     settings = define_settings()
 
     def read() -> Options:
-        folder = Path(runs.value or f"runs/{study.name}{'_tiny' * tiny.value}")
+        name = f"runs/{study.name}{'_tiny' * tiny.value}"
+        folder = runs.value or local_path(name)
         return Options(
             runs=folder,
-            out=Path(out.value) if out.value else folder,
+            out=out.value or folder,
             only=only.value,
             train=training.value,
             tiny=tiny.value,
@@ -161,8 +163,15 @@ def train_variants(study: Study, options: Options) -> bool:
     return True
 
 
-def load_variants(study: Study, runs: Path) -> dict[str, Trained]:
+def load_variants(
+    study: Study, runs: Path, data_dir: str | None = None
+) -> dict[str, Trained]:
     """Loads the agents of a study; leaves out those that there are not, and says so.
+
+    Args:
+      study: whose variants to load.
+      runs: folder of their runs.
+      data_dir: where their data are now; None: where they were.
 
     Raises:
       FileNotFoundError: there are none.
@@ -170,7 +179,7 @@ def load_variants(study: Study, runs: Path) -> dict[str, Trained]:
     agents = {}
     for label in study.variants:
         try:
-            agent = load_agent(runs / label)
+            agent = load_agent(runs / label, data_dir)
         except FileNotFoundError as error:
             print(f"{study.name}: without {label!r}: {error}")
             continue
@@ -249,39 +258,33 @@ def run_study(
 
     def main(argv: list[str]) -> None:
         keep_memory()
-        logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step at INFO
-        if len(argv) > 1:
-            raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
-        try:
-            options = read()
-            compares = options.only is None
-            if compares and importlib.util.find_spec("matplotlib") is None:
-                raise ValueError("no matplotlib: pip install 'spiral_jax[plot]'.")
-            if options.train and not train_variants(study, options):
-                raise SystemExit(1)  # the run has said what to do
-            if not compares:
-                return
-            agents = load_variants(study, options.runs)
-            options.out.mkdir(parents=True, exist_ok=True)
-            result = {
-                "study": study.name,
-                "variants": {
-                    label: measure(agent, options.runs / label)
-                    for label, agent in agents.items()
-                },
-            }
-            if extend is not None:
-                extend(result, agents, options)
-        except (ValueError, FileNotFoundError, NotFiniteError) as error:
-            raise SystemExit(f"{study.name}: {error}") from error
+        options = read()
+        compares = options.only is None
+        if compares and importlib.util.find_spec("matplotlib") is None:
+            raise ValueError("no matplotlib: pip install 'spiral_jax[plot]'.")
+        if options.train and not train_variants(study, options):
+            raise SystemExit(1)  # the run has said what to do
+        if not compares:
+            return
+        agents = load_variants(study, options.runs, options.changes.get("data_dir"))
+        options.out.mkdir(parents=True, exist_ok=True)
+        result = {
+            "study": study.name,
+            "variants": {
+                label: measure(agent, options.runs / label)
+                for label, agent in agents.items()
+            },
+        }
+        if extend is not None:
+            extend(result, agents, options)
         path = options.out / f"{study.name}.json"
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        write_file(path, json.dumps(result, indent=1) + "\n")
         save_figure(draw(result), path.with_suffix(".png"))
         print(
             f"{summary(result)}\nThis is in {path} and {path.with_suffix('.png').name}."
         )
 
-    app.run(main)
+    run(main, study.name)
 
 
 def summary(result: dict[str, Any]) -> str:

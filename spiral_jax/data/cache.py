@@ -3,25 +3,60 @@
 Data sets may be larger than memory, and the second run starts at once.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from spiral_jax.data.files import UNREADABLE, Picture, why_unreadable
+from spiral_jax.data.files import Picture, name_bytes, why_unreadable
+from spiral_jax.paths import naming, write_file
 
 # To be raised when the same files come to be decoded otherwise.
-VERSION = 1
+VERSION = 2
 CACHE = Path(".cache") / "spiral_jax"  # in the user's home
 LEAST_PICTURES = 2  # of which a covariance can be told
 NUM_PROBES = 16
 NUM_NAMED = 10
+ELSEWHERE = (
+    "name a folder for cached data by --cache_dir, XDG_CACHE_HOME or "
+    "spiral_jax.data.cache.keep_in"
+)
+
+
+_chosen: list[Path] = []
+
+
+def keep_in(folder: Path) -> None:
+    """Decides for this process where data are cached."""
+    _chosen[:] = [folder]
+
+
+def cache_folder() -> Path:
+    """Returns where data are cached: as `keep_in` said, or where the user's caches are.
+
+    These are in `$XDG_CACHE_HOME`, and without it in `.cache` of the user's home.
+
+    Raises:
+      ValueError: there is no home.
+    """
+    if _chosen:
+        return _chosen[0]
+    # Others are to be ignored, says the standard.
+    if os.path.isabs(caches := os.environ.get("XDG_CACHE_HOME", "")):
+        return Path(caches) / "spiral_jax"
+    try:
+        return Path.home() / CACHE
+    except RuntimeError as error:
+        raise ValueError(
+            f"no place to cache data: {error} {ELSEWHERE.capitalize()}."
+        ) from error
 
 
 def load_pictures(
@@ -34,7 +69,7 @@ def load_pictures(
     progress: bool = True,
     **how,
 ) -> np.ndarray:
-    """Decodes pictures, or finds them decoded in `.cache/spiral_jax` of the user's home.
+    """Decodes pictures, or finds them decoded in `cache_folder()`.
 
     What is cached is used if the files have the names, sizes and times (in a zip:
     checksums) that they had, and 16 of them decode to what it holds; otherwise it is made
@@ -52,17 +87,18 @@ def load_pictures(
 
     Raises:
       ValueError: fewer than 2 can be read; or, if `strict`, one cannot.
+      OSError: they cannot be cached.
     """
     how = {"width": width, "channels": channels, **how}
     # Where it is cached depends on what is asked, so that stale files are overwritten.
     paths = sorted({str(picture.files.path.resolve()) for picture in pictures})
     asked = json.dumps([label, paths, how])
     digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
-    path = Path.home() / CACHE / f"{label}-{digest}.npy"
+    path = cache_folder() / f"{label}-{digest}.npy"
     content = hashlib.sha256(str(VERSION).encode())
     for picture in pictures:
         stamp = picture.files.stamp(picture.name)
-        content.update(f"{picture} {stamp}\n".encode())
+        content.update(name_bytes(f"{picture} {stamp}\n"))
     header = content.hexdigest()
     found = _read(path, header, pictures, how)
     if found is None:
@@ -94,34 +130,48 @@ def _make(
     progress: bool,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Decodes pictures into a file, one after the other, and reads it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Hosts may share a home.
     temporary = path.with_suffix(f".{platform.node()}-{os.getpid()}.tmp")
     unreadable: dict[str, str] = {}
     bar = tqdm(pictures, desc=f"reading {label}", disable=not progress, leave=False)
-    try:
-        with temporary.open("wb") as file, bar:
-            _write_header(file, len(pictures), how)
-            for picture in bar:
-                try:
-                    pixels = picture.decode(**how)
-                except UNREADABLE as error:
-                    unreadable[str(picture)] = why_unreadable(error)
-                    if strict:
-                        break
-                else:
-                    file.write(pixels.tobytes())
-            # The count is known only now; numpy's header leaves room for it.
-            file.seek(0)
-            _write_header(file, len(pictures) - len(unreadable), how)
-        if len(unreadable) == len(pictures) or (strict and unreadable):
-            return np.empty([0]), unreadable
-        temporary.replace(path)
-        temporary.write_text(json.dumps({"header": header, "unreadable": unreadable}))
-        temporary.replace(path.with_suffix(".json"))
-    finally:
-        temporary.unlink(missing_ok=True)
+    with caching(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file, bar:
+                _write_header(file, len(pictures), how)
+                for picture in bar:
+                    try:
+                        pixels = picture.decode(**how)
+                    # Of damaged files Pillow and zipfile raise whatever they run into.
+                    except Exception as error:
+                        unreadable[str(picture)] = why_unreadable(error)
+                        if strict:
+                            break
+                    else:
+                        file.write(pixels.tobytes())
+                # The count is known only now; numpy's header leaves room for it.
+                file.seek(0)
+                _write_header(file, len(pictures) - len(unreadable), how)
+            if len(unreadable) == len(pictures) or (strict and unreadable):
+                return np.empty([0]), unreadable
+            temporary.replace(path)
+            note = {"header": header, "unreadable": unreadable}
+            write_file(path.with_suffix(".json"), json.dumps(note))
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
     return np.load(path, mmap_mode="r"), unreadable
+
+
+@contextlib.contextmanager
+def caching(path: Path) -> Iterator[None]:
+    """Lets what the operating system refuses name the cached file and the remedy."""
+    try:
+        with naming(path):
+            yield
+    except OSError as error:
+        error.add_note(ELSEWHERE)
+        raise
 
 
 def _write_header(file, count: int, how: dict) -> None:
@@ -136,7 +186,7 @@ def _read(
 ) -> tuple[np.ndarray, dict[str, str]] | None:
     """Reads a cached file; None if there is none, or it is damaged or of other files."""
     try:
-        note = json.loads(path.with_suffix(".json").read_text())
+        note = json.loads(path.with_suffix(".json").read_bytes())
         if note["header"] != header:
             return None
         images, unreadable = np.load(path, mmap_mode="r"), note["unreadable"]
@@ -147,5 +197,5 @@ def _read(
             if not np.array_equal(known[i].decode(**how), images[i]):
                 return None
         return images, unreadable
-    except (*UNREADABLE, TypeError):
+    except Exception:  # whatever is wrong with it, it can be made again
         return None

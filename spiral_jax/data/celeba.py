@@ -1,17 +1,18 @@
 """CelebA (Liu et al. 2015): faces of the user's own copy; it may not be redistributed."""
 
+import re
 from pathlib import Path
 
 from spiral_jax.data.cache import load_pictures
-from spiral_jax.data.files import Picture, PictureFiles
+from spiral_jax.data.files import Picture, PictureFiles, listing
 from spiral_jax.data.images import Dataset, Images
 
 CROP = 160
-PARTITION = "list_eval_partition.txt"
+PARTITION = "list_eval_partition"
 PICTURES = "img_align_celeba"
 SPLITS = {"train": 0, "test": 2}  # 1 is validation
 HELP = (
-    f"data_dir should hold {PICTURES}.zip or the folder {PICTURES}, and {PARTITION}, "
+    f"data_dir should hold {PICTURES}.zip or the folder {PICTURES}, and {PARTITION}.txt, "
     "from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images, and "
     "Train/Val/Test Partitions); the folders Img and Eval there may remain."
 )
@@ -54,7 +55,16 @@ def load_celeba(
             [PICTURES, f"Img/{PICTURES}", f"{PICTURES}.zip", f"Img/{PICTURES}.zip"],
         )
     )
-    partition = _read_partition(_find(folder, [PARTITION, f"Eval/{PARTITION}"]))
+    partition = _read_partition(
+        _find(
+            folder,
+            [
+                f"{sub}{PARTITION}.{end}"
+                for end in ("txt", "csv")
+                for sub in ("", "Eval/")
+            ],
+        )
+    )
     # Zips hold the pictures in a folder.
     found = {name.rsplit("/", 1)[-1]: name for name in files.names}
     if not found:
@@ -82,21 +92,29 @@ def load_celeba(
 
 
 def _find(folder: Path, names: list[str]) -> Path:
-    for name in names:
-        if (folder / name).exists():
-            return folder / name
-    raise FileNotFoundError(f"{folder} has no {' nor '.join(names)}. {HELP}")
+    for place in (folder, folder / "celeba"):  # where torchvision puts it
+        for name in names:
+            if (place / name).exists():
+                return place / name
+    raise FileNotFoundError(
+        f"{folder} has no {' nor '.join(names)}, but {listing(folder)}. {HELP}"
+    )
 
 
 def _read_partition(path: Path) -> dict[str, int]:
-    """Reads which picture is of which partition: lines such as "000001.jpg 0"."""
+    """Reads which picture is of which partition: lines such as "000001.jpg 0".
+
+    Copies of the file separate the two by commas or tabs, and begin with a heading.
+    """
     partition = {}
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
-        name, _, part = line.strip().partition(" ")
-        if part.strip() not in ("0", "1", "2"):
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.fullmatch(r"\s*(\S.*?)[\s,;]+([012])[\s,;]*", line)
+        if found:
+            partition[found[1].strip("\"'")] = int(found[2])
+        elif line.strip() and not (number == 1 and "." not in line):
             raise ValueError(
                 f"{path}, line {number}: {line[:80]!r}; expected a file's name and 0, 1 "
                 f"or 2, such as '000001.jpg 0'. {HELP}"
             )
-        partition[name] = int(part)
     return partition

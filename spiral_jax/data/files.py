@@ -1,28 +1,37 @@
 """Picture files on the user's disk: listed in folders and zips, and decoded."""
 
+import errno
 import hashlib
 import io
 import os
-import struct
+import re
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 from PIL import Image, ImageOps
 
 ENDINGS = (
-    *(".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
 LEAST_SIDE = 8
-# What Pillow and zipfile raise for damaged, encrypted or enormous files.
-UNREADABLE = (
-    *(OSError, EOFError, ValueError, SyntaxError, RuntimeError, KeyError),
-    *(struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError),
+# White of pictures of 8 and of 16 bits, and of those that are fractions.
+_WHITES = (1, 255, 65535)
+# What Pillow multiplies grey of 2 and 4 bits with, but not the level that is transparent.
+_SCALES = {"L;2": 85, "L;4": 17}
+_NUM_NAMED = 5
+# Of pictures that Pillow does not read, and of those files beside pictures the share from
+# which on they are worth a word.
+_FOREIGN = (
+    *(".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".heic", ".heif", ".jxl"),
+    *(".nef", ".orf", ".raf", ".raw", ".rw2", ".svg", ".svgz"),
 )
+_SHARE_SAID = 0.1
 
 
 class PictureFiles:
@@ -33,6 +42,8 @@ class PictureFiles:
     Attributes:
       path: of the folder or zip.
       names: of the files, from there on, separated by "/"; sorted.
+      others: names of files with other endings.
+      closed: folders that cannot be listed, and why.
     """
 
     def __init__(self, path: Path):
@@ -44,32 +55,42 @@ class PictureFiles:
         """
         self.path = path
         self._zip = None
+        closed: list[str] = []
         if path.is_dir():
-            names = _walk(path)
+            names, closed = _walk(path)
         elif path.is_file():
             try:
                 self._zip = zipfile.ZipFile(path)
-            except (zipfile.BadZipFile, OSError) as error:
+            except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
                 raise ValueError(
                     f"{path} is not a complete zip file ({error}); download or pack it "
                     "again."
                 ) from error
-            names = [i.filename for i in self._zip.infolist() if not i.is_dir()]
+            # Some programs of Windows write its separators, against the zip format.
+            self._members = {
+                info.filename.replace("\\", "/"): info for info in self._zip.infolist()
+            }
+            names = [name for name in self._members if not name.endswith("/")]
         else:
             raise FileNotFoundError(f"{path} is neither a folder nor a file.")
+        names = [name for name in names if not _is_hidden(name)]
         self.names = tuple(sorted(name for name in names if _is_picture(name)))
+        self.others = tuple(sorted(name for name in names if not _is_picture(name)))
+        self.closed = tuple(closed)
 
     def read(self, name: str) -> bytes:
-        """Returns a file's content; raises one of `UNREADABLE` if it cannot."""
+        """Returns a file's content; raises whatever it cannot be read for."""
         if self._zip is not None:
-            return self._zip.read(name)
+            if name not in self._members:
+                raise FileNotFoundError(errno.ENOENT, "not in the zip", name)
+            return self._zip.read(self._members[name])
         return (self.path / name).read_bytes()
 
     def stamp(self, name: str) -> str:
         """Returns what changes with a file's content, without reading it."""
         try:
             if self._zip is not None:
-                info = self._zip.getinfo(name)
+                info = self._members[name]
                 return f"{info.file_size} {info.CRC}"
             status = (self.path / name).stat()
             return f"{status.st_size} {status.st_mtime_ns}"
@@ -91,10 +112,21 @@ class Picture(NamedTuple):
         return decode(self.files.read(self.name), **how)
 
 
-def _walk(folder: Path) -> list[str]:
-    """Lists files; follows links to folders, but enters none that it is in already."""
-    names = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
+def _walk(folder: Path) -> tuple[list[str], list[str]]:
+    """Lists files; follows links to folders, but enters none that it is in already.
+
+    Returns:
+      The files, and the folders that cannot be listed with the reason.
+    """
+    names, closed = [], []
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        where = os.path.relpath(error.filename, folder)
+        closed.append(f"{where} ({error.strerror})")
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=note):
         here = Path(parent)
         above = {os.path.realpath(p) for p in (here, *here.parents)}
         folders[:] = [
@@ -105,13 +137,56 @@ def _walk(folder: Path) -> list[str]:
         # A folder that is named as a picture is counted as one that cannot be read.
         odd = [name for name in folders if _is_picture(name)]
         names += [(here / name).relative_to(folder).as_posix() for name in files + odd]
-    return names
+    return names, closed
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _is_picture(name: str) -> bool:
-    parts = name.split("/")
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and name.lower().endswith(ENDINGS)
+    return name.lower().endswith(ENDINGS)
+
+
+def warn_of_others(label: str, files: PictureFiles) -> None:
+    """Says what in a folder or zip is not looked at, and how much of it there is.
+
+    Of files without a picture's ending there is a word if they are many, or are called
+    like pictures that are not read here.
+    """
+    if files.closed:
+        logging.warning(
+            "%s: folders in %s cannot be listed: %s.",
+            *(label, files.path, ", ".join(files.closed)),
+        )
+    endings = Counter(
+        PurePosixPath(name).suffix.lower() or "none" for name in files.others
+    )
+    Image.init()
+    foreign = {*Image.registered_extensions(), *_FOREIGN} & set(endings)
+    if not foreign and len(files.others) <= _SHARE_SAID * len(files.names):
+        return
+    counts = ", ".join(f"{ending} {n:,}" for ending, n in endings.most_common())
+    named = ", ".join(files.others[:_NUM_NAMED])
+    logging.warning(
+        "%s: %s files in %s are not looked at, %s beside them are (endings: %s): %s%s. "
+        "Convert what is a picture to one of %s.",
+        *(label, f"{len(files.others):,}", files.path, f"{len(files.names):,}", counts),
+        *(named, ", ..." if len(files.others) > _NUM_NAMED else "", ", ".join(ENDINGS)),
+    )
+
+
+def listing(folder: Path) -> str:
+    """Says in a few words what a folder holds, for who expected something else there."""
+    names = sorted(os.listdir(folder))
+    if not names:
+        return "nothing at all"
+    return ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+
+
+def name_bytes(name: str) -> bytes:
+    """Returns a file name as the file system has it, which need not be UTF-8."""
+    return name.encode(errors="surrogateescape")
 
 
 def in_fair_order(pictures: Sequence[Picture]) -> list[Picture]:
@@ -119,7 +194,7 @@ def in_fair_order(pictures: Sequence[Picture]) -> list[Picture]:
 
     The order is the same on every machine.
     """
-    return sorted(pictures, key=lambda p: hashlib.sha256(p.name.encode()).digest())
+    return sorted(pictures, key=lambda p: hashlib.sha256(name_bytes(p.name)).digest())
 
 
 def decode(
@@ -134,8 +209,12 @@ def decode(
     """Decodes a picture file as the canvas would show it.
 
     The square in its middle is resized (bilinear, antialiased). Turned as its EXIF says;
-    16 bits become 8; what is transparent shows the background; of an animation, the first
-    frame.
+    what is transparent shows the background; of an animation, the first frame.
+
+    What has more than 8 bits, or fractions, becomes levels of 0..255. White is the least
+    of 255 and 65535 that no value exceeds, or, of fractions, of 1, 255 and 65535. Values
+    beyond, below 0 or not finite are refused. Of 16-bit colours, which Pillow cuts, the
+    upper 8 bits count; if none has any, the picture is refused.
 
     Args:
       data: the file's content.
@@ -149,24 +228,61 @@ def decode(
       `[width, width, channels]` uint8.
 
     Raises:
-      One of `UNREADABLE`: damaged, no picture, or smaller than 8 px or the crop.
+      ValueError: it is smaller than 8 px or the crop, or of values that mean no grey.
+      Exception: it is damaged, or no picture; `why_unreadable` says why.
     """
     with Image.open(io.BytesIO(data)) as opened:
+        # How the file has what Pillow makes a mode of; known until it is decoded.
+        modes = [tile[3] for tile in opened.tile]
+        modes = [mode[0] if isinstance(mode, tuple) and mode else mode for mode in modes]
         image = ImageOps.exif_transpose(opened)
         least = crop or LEAST_SIDE
         if min(image.size) < least:
             raise ValueError(
                 f"{image.width}x{image.height} px; expected at least {least} a side"
             )
-        if image.mode.startswith("I"):
-            high = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
-            image = Image.fromarray(high.astype(np.uint8))
+        if image.mode == "F" or image.mode.startswith("I"):
+            image = _of_8_bits(image)
+        elif any(re.match("RGB.*;16", str(mode)) for mode in modes):
+            image = _of_upper_bits(image)
+        elif modes and "transparency" in image.info and modes[0] in _SCALES:
+            image.info["transparency"] *= _SCALES[modes[0]]
         if image.has_transparency_data:
             image = image.convert("RGBA")
             paper = Image.new("RGBA", image.size, background)
             image = Image.alpha_composite(paper, image)
     pixels = fit(image, width, channels, crop)
     return 255 - pixels if invert else pixels
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """Makes grey of integers or fractions levels of 0..255, see `decode`."""
+    values, transparent = np.asarray(image), image.info.get("transparency")
+    opaque = np.ones(values.shape, bool)
+    if isinstance(transparent, int):
+        opaque = values != transparent
+    shown = values[opaque] if opaque.any() else np.zeros(1)
+    if not np.isfinite(shown).all():
+        raise ValueError("not all of its values are finite numbers")
+    low, high = shown.min(), shown.max()
+    whites = _WHITES[values.dtype.kind != "f" :]
+    if low < 0 or high > whites[-1]:
+        raise ValueError(f"values in {low:g}..{high:g}; expected 0..{whites[-1]}")
+    white = next(white for white in whites if high <= white)
+    levels = np.round(np.clip(values.astype(np.float64), 0, white) * (255 / white))
+    grey = Image.fromarray(levels.astype(np.uint8))
+    if opaque.all():
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(opaque.astype(np.uint8) * 255)))
+
+
+def _of_upper_bits(image: Image.Image) -> Image.Image:
+    """Checks colours of which Pillow kept the upper 8 of 16 bits, see `decode`."""
+    if not image.getbbox(alpha_only=False):
+        raise ValueError("of 16 bits, but no value exceeds 255, which would all be black")
+    if "transparency" in image.info:  # was left as it is
+        image.info["transparency"] = tuple(x >> 8 for x in image.info["transparency"])
+    return image
 
 
 def fit(

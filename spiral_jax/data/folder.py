@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from spiral_jax.data.cache import load_pictures
-from spiral_jax.data.files import ENDINGS, Picture, PictureFiles, in_fair_order
+from spiral_jax.data.files import (
+    ENDINGS,
+    Picture,
+    PictureFiles,
+    in_fair_order,
+    warn_of_others,
+)
 from spiral_jax.data.images import Dataset, Images
 
 LEAST_PICTURES = 20
@@ -53,8 +59,10 @@ def load_folder(
     if len(files.names) < LEAST_PICTURES:
         raise ValueError(
             f"{data_dir} holds {len(files.names)} pictures; expected at least "
-            f"{LEAST_PICTURES}, with names that end in {', '.join(ENDINGS)}."
+            f"{LEAST_PICTURES}, with names that end in {', '.join(ENDINGS)}. There are "
+            f"{len(files.others):,} other files."
         )
+    warn_of_others("folder", files)
     pictures = in_fair_order([Picture(files, name) for name in files.names])
     num_test = min(int(TEST_SHARE * len(pictures)), MOST_TEST)
     images = (

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from spiral_jax.data.files import listing
 from spiral_jax.data.images import Dataset
 
 SIDE = 28
@@ -80,11 +81,27 @@ def fit_to_canvas(digits: np.ndarray, canvas_width: int) -> np.ndarray:
     )
 
 
+def _find(folder: Path, name: str) -> Path:
+    """Finds an idx file, wherever the usual programs unpack it, and however they call it.
+
+    Dots for dashes count as the same; torchvision has folders MNIST/raw, other copies a
+    folder for each file.
+    """
+    wanted = (name, f"{name}-gz")
+    for place in (folder, *(folder / sub for sub in ("raw", "MNIST/raw", "MNIST", name))):
+        if place.is_dir():
+            for path in sorted(place.iterdir()):
+                called = path.name.lower().replace(".", "-")
+                if called in wanted and path.is_file():
+                    return path
+    raise FileNotFoundError(
+        f"{folder} has neither {name} nor {name}.gz, but {listing(folder)}. {HELP}"
+    )
+
+
 def _read(folder: Path, name: str, magic: int, count: int) -> np.ndarray:
     """Reads one idx file; says what is wrong with it."""
-    path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
-    if path is None:
-        raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz. {HELP}")
+    path = _find(folder, name)
     data = path.read_bytes()
     if path.suffix == ".gz":
         try:

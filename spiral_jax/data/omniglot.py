@@ -1,10 +1,19 @@
 """Omniglot (Lake, Salakhutdinov and Tenenbaum 2015): characters of 50 alphabets."""
 
+import os
+import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from spiral_jax.data.cache import load_pictures
-from spiral_jax.data.files import Picture, PictureFiles, in_fair_order
+from spiral_jax.data.files import (
+    Picture,
+    PictureFiles,
+    in_fair_order,
+    listing,
+    warn_of_others,
+)
 from spiral_jax.data.images import Dataset, Images
 from spiral_jax.data.strokes import load_strokes
 
@@ -54,12 +63,17 @@ def load_omniglot(
     folder = Path(data_dir)
     if not data_dir or not folder.is_dir():
         raise FileNotFoundError(f"data_dir={str(data_dir)!r} is not a folder. {HELP}")
+    if not any(name.startswith(BACKGROUND) for name in os.listdir(folder)):
+        python = folder / "python"  # in a copy of the repository
+        folder = python if python.is_dir() else folder
     train = _pictures(folder, (BACKGROUND,)) or _pictures(folder, SMALL)
     test = _pictures(folder, (EVALUATION,))
     if not train:
         if (folder / STROKES).exists():
             return load_strokes(folder / STROKES, canvas_width, background, progress)
-        raise FileNotFoundError(f"{folder} holds no training pictures. {HELP}")
+        raise FileNotFoundError(
+            f"{folder} holds no training pictures, but {listing(folder)}. {HELP}"
+        )
     if not test:
         alphabets = sorted({alphabet_of(picture) for picture in train})
         held_out = alphabets[-max(len(alphabets) // 4, 1) :]
@@ -85,8 +99,16 @@ def load_omniglot(
 
 
 def alphabet_of(picture: Picture) -> str:
-    """Returns the alphabet: pictures are ALPHABET/CHARACTER/NUMBER.png."""
-    return picture.name.split("/")[-3]
+    """Returns the alphabet: pictures are ALPHABET/CHARACTER/NUMBER.png.
+
+    Copies, such as rotated ones, may be in folders above or below, if characters are
+    called as they are in the official data: character01, ...
+    """
+    parts = picture.name.split("/")
+    for above, part in pairwise(parts[:-1]):
+        if re.fullmatch(r"character\d+", part):
+            return above
+    return parts[-3]
 
 
 def _pictures(folder: Path, sets: Iterable[str]) -> list[Picture]:
@@ -99,8 +121,11 @@ def _pictures(folder: Path, sets: Iterable[str]) -> list[Picture]:
         if path is None:
             continue
         files = PictureFiles(path)
+        warn_of_others(f"omniglot, {name}", files)
         for picture in files.names:
-            parts = tuple(picture.split("/")[-3:])
+            parts = tuple(picture.split("/"))
+            if name in parts:  # zips hold the folder itself
+                parts = parts[parts.index(name) + 1 :]
             if len(parts) < 3:
                 raise ValueError(
                     f"{path} holds {picture}; expected ALPHABET/CHARACTER/NUMBER.png. "

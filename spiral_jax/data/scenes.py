@@ -4,23 +4,22 @@ Not imported by `spiral_jax.data`, which environments import: the generator draw
 renderer that the `Scenes` environment draws with.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from spiral_jax.data.cache import CACHE
+from spiral_jax.data.cache import cache_folder, caching
 from spiral_jax.data.images import Dataset
+from spiral_jax.documents import read_arrays
 from spiral_jax.environments.objects import PARTS, place
-from spiral_jax.environments.scenes import language_of
-from spiral_jax.programs import Program
+from spiral_jax.programs import Program, scenes_language
 from spiral_jax.renderers.scene import SceneRenderer
 
 # To be raised when the same settings come to mean other scenes.
@@ -63,7 +62,7 @@ def load_scenes(
     they are in it; otherwise it is made again.
 
     Args:
-      data_dir: folder of the cache; "" takes `.cache/spiral_jax` in the user's home.
+      data_dir: folder of the cache; "" takes `cache.cache_folder()`.
       canvas_width, grid_width, shadows: as in `Scenes`.
       max_objects: M.
       num_train, num_test: how many scenes to generate.
@@ -74,6 +73,7 @@ def load_scenes(
 
     Raises:
       NoGLError: MuJoCo cannot draw on this machine.
+      OSError: they cannot be cached.
     """
     settings = {
         "version": VERSION,
@@ -86,7 +86,7 @@ def load_scenes(
     }
     header = json.dumps(settings)
     digest = hashlib.sha256(header.encode()).hexdigest()[:12]
-    folder = Path(data_dir) if data_dir else Path.home() / CACHE
+    folder = Path(data_dir) if data_dir else cache_folder()
     path = folder / f"scenes-{digest}.npz"
     renderer = SceneRenderer(canvas_width, shadows)
     try:
@@ -96,15 +96,20 @@ def load_scenes(
         made = _generate(settings, renderer, progress)
     finally:
         renderer.close()
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{platform.node()}-{os.getpid()}.tmp.npz")
     arrays = {
         f"{split}_{field}": value
         for split, scenes in made._asdict().items()
         for field, value in scenes._asdict().items()
     }
-    np.savez_compressed(temporary, header=header, **arrays)
-    temporary.replace(path)
+    with caching(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez_compressed(temporary, header=header, **arrays)
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
     return made
 
 
@@ -146,7 +151,7 @@ def sample_scenes(
 
 def num_part_values(grid_width: int) -> list[int]:
     """Returns how many values each of `PARTS` has."""
-    components = language_of({"grid_width": grid_width}).components
+    components = scenes_language(grid_width).components
     sizes = {component.name: component.num_values for component in components}
     return [sizes[name] for name in PARTS]
 
@@ -205,18 +210,18 @@ def _generate(
 def _read(path: Path, header: str) -> Dataset | None:
     """Reads a cached file; None if there is none, or it is damaged or of other scenes."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if str(arrays["header"]) != header:
-                return None
-            return Dataset(
-                **{
-                    split: SceneImages(
-                        *(arrays[f"{split}_{field}"] for field in SceneImages._fields)
-                    )
-                    for split in Dataset._fields
-                }
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        arrays = read_arrays(path)
+        if str(arrays["header"]) != header:
+            return None
+        return Dataset(
+            **{
+                split: SceneImages(
+                    *(arrays[f"{split}_{field}"] for field in SceneImages._fields)
+                )
+                for split in Dataset._fields
+            }
+        )
+    except (OSError, ValueError, KeyError):
         return None
 
 

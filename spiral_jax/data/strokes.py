@@ -1,7 +1,5 @@
 """Drawings stored as pen strokes (stroke-3 format, Ha and Eck 2017), rasterised."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from spiral_jax.data.images import Dataset, Images
+from spiral_jax.documents import read_arrays
 
 SPLITS = ("train", "test")
 # As in Omniglot's own pictures, about 5 px of 105.
@@ -87,16 +86,25 @@ def rasterise(drawing: np.ndarray, width: int, scale: float) -> np.ndarray:
 def _read(path: Path, split: str) -> list[np.ndarray]:
     """Reads the drawings of a split: each `[L, 3]` float64 with absolute x and y."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            points, lengths = arrays[f"{split}_points"], arrays[f"{split}_lengths"]
+        arrays = read_arrays(path)
+        points, lengths = arrays[f"{split}_points"], arrays[f"{split}_lengths"]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist. {HELP}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
         raise ValueError(
             f"{path} holds no drawings of {split} ({error}). {HELP}"
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a complete .npz ({error}). {HELP}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{path} holds no drawings of {split}: {error} {HELP}"
+        ) from error
+    if points.dtype.kind not in "iuf" or lengths.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path}: {split}_points are {points.dtype}, {split}_lengths "
+            f"{lengths.dtype}; expected numbers, and whole ones. {HELP}"
+        )
+    if not np.isfinite(points).all():
+        raise ValueError(f"{path}: {split}_points are not all finite. {HELP}")
     if points.ndim != 2 or points.shape[1] != 3 or lengths.ndim != 1:
         raise ValueError(
             f"{path}: {split}_points has the shape {points.shape}, {split}_lengths "

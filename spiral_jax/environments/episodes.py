@@ -1,6 +1,7 @@
 """What all environments share: batched episodes of commands, in lock step."""
 
 import abc
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dm_env
@@ -9,6 +10,15 @@ from dm_env import specs
 
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import Actions
+
+# The least and the most; locations and pixels are counted in 32 bits.
+_LIMITS = {
+    "batch_size": (1, None),
+    "canvas_width": (4, 2**15),
+    "grid_width": (2, 2**15),
+    "episode_length": (2, None),
+    "seed": (0, None),
+}
 
 
 class Episodes(dm_env.Environment):
@@ -138,20 +148,48 @@ class Episodes(dm_env.Environment):
         return specs.BoundedArray((self.batch_size,), np.float32, 0.0, 1.0, "discount")
 
 
-def check_episodes(
-    *, batch_size: int, canvas_width: int, grid_width: int, episode_length: int, seed: int
-) -> None:
+def check_episodes(**given: int) -> None:
     """Refuses arguments that no environment can have.
+
+    Args:
+      **given: any of the numbers in `_LIMITS`, by name.
 
     Raises:
       ValueError: names the argument, its value and what was expected.
     """
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("canvas_width", canvas_width, 4),
-        ("grid_width", grid_width, 2),
-        ("episode_length", episode_length, 2),
-        ("seed", seed, 0),
-    ):
+    for name, value in given.items():
+        least, most = _LIMITS[name]
         if not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name}={value!r}: expected an integer >= {least}.")
+        if most is not None and value > most:
+            raise ValueError(f"{name}={value!r}: expected an integer <= {most}.")
+
+
+def check_names(
+    settings: Mapping[str, Any], required: Collection[str], known: Collection[str]
+) -> None:
+    """Refuses a program's settings that lack one, or have one that is not known.
+
+    Args:
+      settings: of the program, `"environment"` aside.
+      required, known: names of settings; `known` has all.
+
+    Raises:
+      ValueError: names the setting, and what was expected.
+    """
+    if missing := [name for name in required if name not in settings]:
+        raise ValueError(f"{missing[0]!r} is missing; expected {list(required)}.")
+    if unknown := [k for k in settings if k not in known and k != "environment"]:
+        raise ValueError(f"{unknown[0]!r} is not known; expected {list(known)}.")
+
+
+def check_flags(settings: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuses settings of these names that are neither true nor false.
+
+    Raises:
+      ValueError: names the setting and its value.
+    """
+    for name in names:
+        value = settings.get(name, False)
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name}={value!r}: expected True or False.")

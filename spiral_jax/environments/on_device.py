@@ -53,7 +53,8 @@ class DevicePainting:
                 f"brush={settings['brush']!r} runs on CPUs; set actors='threads', or "
                 "brush='soft'."
             )
-        self.language = language_of(dict(settings))
+        painting = {k: v for k, v in settings.items() if k != "episode_length"}
+        self.language = language_of(painting)
         self._pens = make_pens(settings)
         width = settings["canvas_width"]
         channels = 3 if settings["use_color"] else 1

@@ -1,12 +1,17 @@
 """The brush environment (paper, section 4.1): canvases painted side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spiral_jax.environments.episodes import Episodes, check_episodes
+from spiral_jax.environments.episodes import (
+    Episodes,
+    check_episodes,
+    check_flags,
+    check_names,
+)
 from spiral_jax.environments.pens import (
     BACKGROUNDS,
     COMPATS,
@@ -28,6 +33,22 @@ from spiral_jax.renderers.mypaint import (
 from spiral_jax.types import Actions
 
 RENDERERS = ("auto", "numpy", "numba", "libmypaint")
+
+_CHOICES = {
+    "background": tuple(BACKGROUNDS),
+    "mypaint_version": VERSIONS,
+    "noise": NOISES,
+    "compat": COMPATS,
+}
+# What a program's settings have to name, and what those may leave out that were written
+# by hand or before there was a choice.
+_REQUIRED = (
+    *("canvas_width", "grid_width", "brush_sizes"),
+    *("use_color", "use_pressure", "background"),
+)
+_OPTIONAL = ("brush", "compound", "mypaint_version", "noise", "compat")
+# Radii in px on a canvas of 64 px.
+_LEAST_SIZE, _LARGEST_SIZE = 0.01, 10_000
 
 
 class Painting(Episodes):
@@ -108,20 +129,8 @@ class Painting(Episodes):
             episode_length=episode_length,
             seed=seed,
         )
-        for name, value, choices in (
-            ("background", background, tuple(BACKGROUNDS)),
-            ("mypaint_version", mypaint_version, VERSIONS),
-            ("noise", noise, NOISES),
-            ("compat", compat, COMPATS),
-            ("renderer", renderer, RENDERERS),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name}={value!r}: expected one of {choices}.")
-        if compound and compat:
-            raise ValueError(
-                f"compat={compat!r} with compound=True: the quirks are those of "
-                "strokes of one command; leave it out."
-            )
+        if renderer not in RENDERERS:
+            raise ValueError(f"renderer={renderer!r}: expected one of {RENDERERS}.")
         settings: dict[str, Any] = {
             "canvas_width": int(canvas_width),
             "grid_width": int(grid_width),
@@ -137,7 +146,7 @@ class Painting(Episodes):
         }
         super().__init__(
             settings=settings,
-            language=language_of(settings),
+            language=language_of(settings),  # refuses what is no painting's
             batch_size=batch_size,
             episode_length=episode_length,
             num_channels=3 if use_color else 1,
@@ -204,8 +213,27 @@ class Painting(Episodes):
         return self.language.mask(lifted)
 
 
-def language_of(settings: dict[str, Any]) -> CommandLanguage:
-    """Returns the command language that a painting's settings imply."""
+def language_of(settings: Mapping[str, Any]) -> CommandLanguage:
+    """Returns the command language that a painting's settings imply.
+
+    Raises:
+      ValueError: they are not a painting's; names the setting and what was expected.
+    """
+    check_names(settings, _REQUIRED, (*_REQUIRED, *_OPTIONAL))
+    check_episodes(**{name: settings[name] for name in ("canvas_width", "grid_width")})
+    check_flags(settings, ("use_color", "use_pressure", "compound"))
+    for name, choices in _CHOICES.items():
+        value = settings.get(name, choices[0])
+        if not isinstance(value, (str, type(None))) or value not in choices:
+            raise ValueError(f"{name}={value!r}: expected one of {choices}.")
+    if not isinstance(settings.get("brush", ""), str):
+        raise ValueError(f"brush={settings['brush']!r}: expected its name or file.")
+    _check_sizes(settings["brush_sizes"])
+    if settings.get("compound") and settings.get("compat"):
+        raise ValueError(
+            f"compat={settings['compat']!r} with compound=True: the quirks are those of "
+            "strokes of one command; leave it out."
+        )
     return painting_language(
         settings["grid_width"],
         len(settings["brush_sizes"]),
@@ -251,16 +279,16 @@ def _name_of(brush: str | Path | Brush) -> str:
     return f"a Brush in memory, {brush.name}"
 
 
-def _check_sizes(brush_sizes: Sequence[float]) -> list[float]:
+def _check_sizes(brush_sizes: Any) -> list[float]:
     try:
-        sizes = np.asarray(brush_sizes, np.float32)
-        good = sizes.ndim == 1 and sizes.size and np.isfinite(sizes).all()
-        good = good and np.all(sizes > 0)
-    except (TypeError, ValueError):
+        sizes = [float(x) for x in brush_sizes if not isinstance(x, (str, bool))]
+        good = len(sizes) == len(brush_sizes) > 0
+        good = good and all(_LEAST_SIZE <= size <= _LARGEST_SIZE for size in sizes)
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise ValueError(
-            f"brush_sizes={brush_sizes!r}: expected positive radii in px at a canvas of "
-            f"{REFERENCE_WIDTH} px."
+            f"brush_sizes={brush_sizes!r}: expected radii in px at a canvas of "
+            f"{REFERENCE_WIDTH} px, {_LEAST_SIZE:g} to {_LARGEST_SIZE:,} each."
         )
-    return [float(size) for size in brush_sizes]
+    return sizes

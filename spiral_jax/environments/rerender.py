@@ -73,7 +73,7 @@ def language_of(settings: Mapping[str, Any]) -> CommandLanguage:
 
 def _name(settings: Mapping[str, Any]) -> str:
     name = settings.get("environment", "painting")
-    if name not in ENVIRONMENTS:
+    if not isinstance(name, str) or name not in ENVIRONMENTS:
         raise ValueError(
             f"environment={name!r}: expected one of {tuple(ENVIRONMENTS)}. What is "
             "registered elsewhere needs that module to be imported first."

@@ -1,15 +1,23 @@
 """The MuJoCo scenes environment (paper, section 4.1): worlds built object by object."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from spiral_jax.data.images import to_float
-from spiral_jax.environments.episodes import Episodes, check_episodes
+from spiral_jax.environments.episodes import (
+    Episodes,
+    check_episodes,
+    check_flags,
+    check_names,
+)
 from spiral_jax.environments.objects import Builders, build, place
 from spiral_jax.programs import CommandLanguage, Program, scenes_language
 from spiral_jax.renderers.scene import SceneRenderer, scene_to_mjcf
 from spiral_jax.types import Actions, Objects
+
+_SETTINGS = ("canvas_width", "grid_width", "shadows")
 
 
 class Scenes(Episodes):
@@ -93,8 +101,15 @@ class Scenes(Episodes):
         self._renderer.close()
 
 
-def language_of(settings: dict[str, Any]) -> CommandLanguage:
-    """Returns the command language that the settings of scenes imply."""
+def language_of(settings: Mapping[str, Any]) -> CommandLanguage:
+    """Returns the command language that the settings of scenes imply.
+
+    Raises:
+      ValueError: they are not those of scenes; names the setting and what was expected.
+    """
+    check_names(settings, _SETTINGS, _SETTINGS)
+    check_episodes(**{name: settings[name] for name in ("canvas_width", "grid_width")})
+    check_flags(settings, ("shadows",))
     return scenes_language(settings["grid_width"])
 
 

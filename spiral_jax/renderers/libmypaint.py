@@ -12,7 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spiral_jax.renderers.mypaint import Brush, BrushFileError, read_brush_text
+from spiral_jax.renderers.mypaint import (
+    Brush,
+    BrushFileError,
+    read_brush_text,
+    read_settings,
+)
 from spiral_jax.renderers.mypaint.calls import BEZIER_CALLS
 from spiral_jax.types import Stroke
 
@@ -46,6 +51,7 @@ class _TileRequest(ctypes.Structure):
 _PROTOTYPES = {
     "brush_new": (_Pointer, []),
     "brush_unref": (None, [_Pointer]),
+    "brush_from_defaults": (None, [_Pointer]),
     "brush_from_string": (ctypes.c_int, [_Pointer, ctypes.c_char_p]),
     "brush_setting_from_cname": (ctypes.c_int, [ctypes.c_char_p]),
     "brush_set_base_value": (None, [_Pointer, ctypes.c_int, _Float]),
@@ -122,7 +128,12 @@ class LibmypaintRenderer:
         self._channels = 3 if use_color else 1
         tiles = range(-(-canvas_width // _TILE_WIDTH))
         self._tiles = [(y, x) for y in tiles for x in tiles]
-        text = read_brush_text(brush).encode()
+        text = read_brush_text(brush)
+        unreadable = f"brush={str(brush)!r}: libmypaint cannot read this file"
+        try:
+            read_settings(text, str(brush))  # over some mistakes the library aborts
+        except BrushFileError as error:
+            raise BrushFileError(f"{unreadable}: {error}.") from error
         self._brushes = [self._library.mypaint_brush_new() for _ in range(batch_size)]
         self._surfaces = [
             self._library.mypaint_fixed_tiled_surface_interface(
@@ -131,12 +142,15 @@ class LibmypaintRenderer:
             for _ in range(batch_size)
         ]
         weakref.finalize(self, _free, self._library, self._brushes, self._surfaces)
+        for each in self._brushes:  # for what the file leaves out; else it would be 0
+            self._library.mypaint_brush_from_defaults(each)
         if not all(
-            self._library.mypaint_brush_from_string(b, text) for b in self._brushes
+            self._library.mypaint_brush_from_string(each, text.encode())
+            for each in self._brushes
         ):
             raise BrushFileError(
-                f"brush={str(brush)!r}: libmypaint cannot read this file; expected JSON "
-                "of brush version 3: copy it again, or save it in MyPaint 1.2 or later."
+                f"{unreadable}; expected JSON of brush version 3: copy it again, or save "
+                "it in MyPaint 1.2 or later."
             )
         self._settings = [
             self._library.mypaint_brush_setting_from_cname(name)

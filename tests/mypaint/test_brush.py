@@ -48,13 +48,17 @@ def test_maps_jump_and_extrapolate():
         ({"eraser": 1.0}, "'eraser'"),
         ({"tracking_noise": 0.2}, "'tracking_noise'"),
         ({"elliptical_dab_ratio": 3.0}, "'elliptical_dab_ratio'"),
-        ({"elliptical_dab_angle": 45.0}, "'elliptical_dab_angle'"),
+        ({"snap_to_pixel": 1.0}, "'snap_to_pixel'"),
+        ({"posterize": 0.5}, "'posterize'"),
         ({"change_color_h": (0.0, {"random": [[0, 0], [1, 1]]})}, "'change_color_h'"),
         ({"opaque": (1.0, {"random": [[0, 0], [1, 1]]})}, "the input 'random'"),
         ({"slow_tracking": (1.0, {"pressure": [[0, 0], [1, 1]]})}, "a constant"),
         ({"of_a_later_version": 1.0}, "'of_a_later_version'"),
         ({"opaque": (1.0, {"pressure": [[0, 0]]})}, "one point only"),
         ({"opaque": (1.0, {"pressure": [[0], [1]]})}, "'opaque' cannot be read"),
+        ({"opaque": (1.0, {"pressure": [[0, 0], [0.8, 1], [0.5, 1]]})}, "goes backwards"),
+        ({"smudge": (0.0, {"pressure": [[1, 0], [0, 0]]})}, "goes backwards"),
+        ({"opaque": (1.0, {"pressure": [[x, 0] for x in range(65)]})}, "has 65 points"),
         ({"opaque": "high"}, "'opaque' cannot be read"),
         ({"opaque": float("nan")}, "not finite"),
     ],
@@ -63,6 +67,32 @@ def test_what_is_not_modelled_is_refused_by_name(settings, message):
     with pytest.raises(ValueError, match=message) as caught:
         brush.parse_brush(document(**settings), "my.myb")
     assert "my.myb" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", sorted(brush.DEFAULTS))
+def test_a_setting_at_its_default_is_as_if_left_out(key):
+    """To 24 bits, which is how MyPaint keeps it."""
+    maps = brush.DEFAULT_MAPS.get(key, {})
+    value = float(np.float32(brush.DEFAULTS[key]))
+    written = brush.parse_brush(document(**{key: (value, maps)}), "written")
+    settings = json.loads(document())["settings"]
+    settings.pop(key, None) if key != "radius_logarithmic" else None
+    left_out = brush.parse_brush(
+        json.dumps({"version": 3, "settings": settings}), "written"
+    )
+    for field in ("hardness", "opaque", "opaque_multiply", "opaque_linearize"):
+        a, b = getattr(written, field), getattr(left_out, field)
+        a, b = (x.base if isinstance(x, brush.Setting) else x for x in (a, b))
+        assert a == pytest.approx(b, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("elliptical_dab_angle", 178.09), ("gridmap_scale_x", 3.0), ("lock_alpha", 1.0)],
+)
+def test_what_has_no_effect_on_what_is_modelled_may_be_anything(key, value):
+    plain = brush.parse_brush(document(), "plain")
+    assert brush.parse_brush(document(**{key: value}), "plain") == plain
 
 
 def test_maps_that_are_zero_everywhere_change_nothing():
@@ -83,7 +113,7 @@ def test_maps_that_are_zero_everywhere_change_nothing():
 )
 def test_foreign_files_are_refused(tmp_path, text, message):
     path = tmp_path / "foreign.myb"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(BrushFileError, match=message) as caught:
         load_brush(path)
     assert str(path) in str(caught.value)

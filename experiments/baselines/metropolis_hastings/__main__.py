@@ -10,22 +10,23 @@ experiments.launch; all others of its flags have no effect. Ctrl-C ends the chai
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
 from experiments.baselines.metropolis_hastings.baseline import run_baseline
+from experiments.cli import define_path, run
 from experiments.settings import define_settings
 from spiral_jax.config import preset
 from spiral_jax.parsing import Parse
+from spiral_jax.paths import write_file
 
 _PRESET = flags.DEFINE_string("preset", "scenes_small", "Whose scenes to rebuild.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 100, "How many held-out pictures.")
 _RENDERER_CALLS = flags.DEFINE_integer(
     "renderer_calls", 3000, "Scenes to render for each picture.", lower_bound=1
 )
-_OUT = flags.DEFINE_string("out", "runs/metropolis_hastings.json", "JSON file to write.")
+_OUT = define_path("out", "runs/metropolis_hastings.json", "JSON file to write.")
 _SETTINGS = define_settings()
 
 
@@ -45,25 +46,20 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
-    try:
-        config = dataclasses.replace(preset(_PRESET.value), **_SETTINGS())
-        if config.dataset != "scenes":
-            raise ValueError(
-                f"preset={_PRESET.value!r}: expected one whose data are scenes, such as "
-                "scenes_small."
-            )
-        seed = config.seed
-        result = run_baseline(config, _NUM_IMAGES.value, _RENDERER_CALLS.value, seed)
-    except ValueError as error:
-        raise SystemExit(f"metropolis_hastings: {error}") from error
-    out = Path(_OUT.value)
+    config = dataclasses.replace(preset(_PRESET.value), **_SETTINGS())
+    if config.dataset != "scenes":
+        raise ValueError(
+            f"preset={_PRESET.value!r}: expected one whose data are scenes, such as "
+            "scenes_small."
+        )
+    out = _OUT.value
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    result = run_baseline(
+        config, _NUM_IMAGES.value, _RENDERER_CALLS.value, seed=config.seed
+    )
+    write_file(out, json.dumps(result, indent=1) + "\n")
     print(f"{table(result)}\nThis is in {out}.")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "metropolis_hastings")

@@ -1,57 +1,77 @@
 """Brush definitions, read from libmypaint's `.myb` files (JSON, version 3)."""
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from spiral_jax.documents import parse_json
 
 SHIPPED_BRUSHES = ("classic/dry_brush", "classic/pen")
 _BRUSH_FOLDER = pathlib.Path(__file__).parent / "brushes"
 
 _INPUTS = ("pressure", "speed1", "speed2")
 
-# libmypaint's defaults for the settings modelled here: a file may leave any out.
-# A setting in `_MAPPED` may depend on pressure and speed, one in `_CONSTANT` may not.
-_MAPPED = {
-    "anti_aliasing": 1.0,
-    "hardness": 0.8,
-    "offset_by_random": 0.0,
-    "opaque": 1.0,
-    "opaque_multiply": 0.0,
-    "radius_by_random": 0.0,
-    "radius_logarithmic": 2.0,
-    "slow_tracking_per_dab": 0.0,
-}
-_CONSTANT = {
-    "dabs_per_actual_radius": 2.0,
-    "dabs_per_basic_radius": 0.0,
-    "dabs_per_second": 0.0,
-    "opaque_linearize": 0.9,
-    "slow_tracking": 0.0,
-    "speed1_gamma": 4.0,
-    "speed1_slowness": 0.04,
-    "speed2_gamma": 4.0,
-    "speed2_slowness": 0.8,
-}
-_DEFAULT_MAPS = {"opaque_multiply": {"pressure": ((0.0, 0.0), (1.0, 1.0))}}
+# Every setting of libmypaint 1.6 and its default (`mypaint_brush_setting_info`), as a
+# file may leave any out. Beyond those in `_MAPPED` and `_CONSTANT`, which are modelled,
+# the default is the value at which a setting does nothing; so is 0 of those that later
+# libraries may have.
+DEFAULTS = {
+    "anti_aliasing": 1.0, "change_color_h": 0.0, "change_color_hsl_s": 0.0,
+    "change_color_hsv_s": 0.0, "change_color_l": 0.0, "change_color_v": 0.0,
+    "color_h": 0.0, "color_s": 0.0, "color_v": 0.0, "colorize": 0.0,
+    "custom_input": 0.0, "custom_input_slowness": 0.0, "dabs_per_actual_radius": 2.0,
+    "dabs_per_basic_radius": 0.0, "dabs_per_second": 0.0, "direction_filter": 2.0,
+    "elliptical_dab_angle": 90.0, "elliptical_dab_ratio": 1.0, "eraser": 0.0,
+    "gridmap_scale": 0.0, "gridmap_scale_x": 1.0, "gridmap_scale_y": 1.0,
+    "hardness": 0.8, "lock_alpha": 0.0, "offset_angle": 0.0, "offset_angle_2": 0.0,
+    "offset_angle_2_asc": 0.0, "offset_angle_2_view": 0.0, "offset_angle_adj": 0.0,
+    "offset_angle_asc": 0.0, "offset_angle_view": 0.0, "offset_by_random": 0.0,
+    "offset_by_speed": 0.0, "offset_by_speed_slowness": 1.0, "offset_multiplier": 0.0,
+    "offset_x": 0.0, "offset_y": 0.0, "opaque": 1.0, "opaque_linearize": 0.9,
+    "opaque_multiply": 0.0, "paint_mode": 1.0, "posterize": 0.0, "posterize_num": 0.05,
+    "pressure_gain_log": 0.0, "radius_by_random": 0.0, "radius_logarithmic": 2.0,
+    "restore_color": 0.0, "slow_tracking": 0.0, "slow_tracking_per_dab": 0.0,
+    "smudge": 0.0, "smudge_bucket": 0.0, "smudge_length": 0.5, "smudge_length_log": 0.0,
+    "smudge_radius_log": 0.0, "smudge_transparency": 0.0, "snap_to_pixel": 0.0,
+    "speed1_gamma": 4.0, "speed1_slowness": 0.04, "speed2_gamma": 4.0,
+    "speed2_slowness": 0.8, "stroke_duration_logarithmic": 4.0, "stroke_holdtime": 0.0,
+    "stroke_threshold": 0.0, "tracking_noise": 0.0,
+}  # fmt: skip
+DEFAULT_MAPS = {"opaque_multiply": {"pressure": ((0.0, 0.0), (1.0, 1.0))}}
 
-# Settings that change nothing while the features they tune are off (the colour
-# comes with every stroke; direction, stroke and custom inputs are refused).
+# What is modelled: settings that may depend on pressure and speed, others that may not.
+_MAPPED = (
+    *("anti_aliasing", "hardness", "offset_by_random", "opaque", "opaque_multiply"),
+    *("radius_by_random", "radius_logarithmic", "slow_tracking_per_dab"),
+)
+_CONSTANT = (
+    *("dabs_per_actual_radius", "dabs_per_basic_radius", "dabs_per_second"),
+    *("opaque_linearize", "slow_tracking", "speed1_gamma", "speed1_slowness"),
+    *("speed2_gamma", "speed2_slowness"),
+)
+
+# Settings that change nothing while the features they tune are off: the colour comes with
+# every stroke, paper is opaque, dabs are round, all colours of the 1.3 and 1.6 libraries
+# mix alike; custom, direction, grid and stroke inputs are refused.
 _WITHOUT_EFFECT = frozenset({
     "color_h", "color_s", "color_v", "custom_input", "custom_input_slowness",
-    "direction_filter", "offset_angle_adj", "offset_by_speed_slowness",
-    "offset_multiplier", "restore_color", "smudge_bucket", "smudge_length",
-    "smudge_length_log", "smudge_radius_log", "smudge_transparency",
-    "stroke_duration_logarithmic", "stroke_holdtime", "stroke_threshold",
+    "direction_filter", "elliptical_dab_angle", "gridmap_scale", "gridmap_scale_x",
+    "gridmap_scale_y", "lock_alpha", "offset_angle_adj", "offset_by_speed_slowness",
+    "offset_multiplier", "paint_mode", "posterize_num", "restore_color",
+    "smudge_bucket", "smudge_length", "smudge_length_log", "smudge_radius_log",
+    "smudge_transparency", "stroke_duration_logarithmic", "stroke_holdtime",
+    "stroke_threshold",
 })  # fmt: skip
 
-# What is not modelled does nothing at these values, in every libmypaint; a setting
-# named nowhere in this file is taken to do nothing at 0.
-_NEUTRAL = {"elliptical_dab_ratio": 1.0, "elliptical_dab_angle": 90.0}
+# Values are written by programs that compute with 24 bits.
+_ROUNDING = 1e-6
+# As many as the library has room for.
+_MOST_POINTS = 64
 
 
 class BrushFileError(ValueError):
@@ -152,21 +172,21 @@ def read_brush_text(name_or_path: str | pathlib.Path) -> str:
         )
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BrushFileError(
             f"cannot read the brush file {path}: {error}; expected UTF-8 JSON as "
             "MyPaint writes it; check the path, or copy the file again"
         ) from error
 
 
-def parse_brush(text: str, name: str) -> Brush:
-    """Reads a brush from the text of a `.myb` file; `name` appears in errors.
+def read_settings(text: str, name: str) -> dict[str, Setting]:
+    """Reads all settings of a `.myb` file, modelled or not; `name` appears in errors.
 
     Raises:
-        BrushFileError: as in `load_brush`.
+        BrushFileError: the file is not a libmypaint brush of version 3.
     """
     try:
-        document = json.loads(text)
+        document = parse_json(text, name)
     except ValueError as error:
         raise BrushFileError(
             f"{name} is not a complete JSON document ({error}): expected a libmypaint "
@@ -184,12 +204,20 @@ def parse_brush(text: str, name: str) -> Brush:
             f"{name} has brush version {document.get('version')!r}: expected 3; save "
             "the brush in MyPaint 1.2 or later"
         )
+    return {key: _read_setting(name, key, value) for key, value in settings.items()}
+
+
+def parse_brush(text: str, name: str) -> Brush:
+    """Reads a brush from the text of a `.myb` file; `name` appears in errors.
+
+    Raises:
+        BrushFileError: as in `load_brush`.
+    """
     fields: dict[str, Any] = {
-        key: Setting(base, tuple(_DEFAULT_MAPS.get(key, {}).items()))
-        for key, base in (_MAPPED | _CONSTANT).items()
+        key: Setting(DEFAULTS[key], tuple(DEFAULT_MAPS.get(key, {}).items()))
+        for key in (*_MAPPED, *_CONSTANT)
     }
-    for key, value in settings.items():
-        setting = _read_setting(name, key, value)
+    for key, setting in read_settings(text, name).items():
         if key in fields:
             fields[key] = setting
         elif key not in _WITHOUT_EFFECT:
@@ -218,9 +246,15 @@ def _read_setting(name: str, key: str, value: Any) -> Setting:
         numbers = [base, *(c for points in maps.values() for p in points for c in p)]
         if not all(map(math.isfinite, numbers)):
             raise ValueError("a number is not finite")
-        if any(len(points) == 1 for points in maps.values()):
-            raise ValueError("a map has one point only")
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        for points in maps.values():
+            if len(points) == 1:
+                raise ValueError("a map has one point only")
+            if len(points) > _MOST_POINTS:
+                raise ValueError(f"a map has {len(points)} points")
+            # The library ends the process, and there is no such function.
+            if any(here[0] > after[0] for here, after in pairwise(points)):
+                raise ValueError("a map goes backwards")
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise BrushFileError(
             f"{name}: the setting {key!r} cannot be read ({error!r}): expected "
             "{'base_value': number, 'inputs': {input: [[x, y], [x, y], ...]}}; copy "
@@ -231,8 +265,8 @@ def _read_setting(name: str, key: str, value: Any) -> Setting:
 
 
 def _refuse_unless_neutral(name: str, key: str, setting: Setting) -> None:
-    neutral = _NEUTRAL.get(key, 0.0)
-    if setting.base == neutral and not setting.maps:
+    neutral = DEFAULTS.get(key, 0.0)
+    if abs(setting.base - neutral) <= _ROUNDING and not setting.maps:
         return
     found = f"varies with {setting.maps[0][0]!r}" if setting.maps else setting.base
     raise BrushFileError(

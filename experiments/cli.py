@@ -134,6 +134,8 @@ def one_line(name: str, debug: bool = False) -> Iterator[None]:
 
 def explain(error: Exception) -> str:
     """Says in one line what happened, to which file, and what to do."""
-    notes = "; ".join(getattr(error, "__notes__", ()))
-    text = reason(error, notes) if isinstance(error, OSError) else f"{error} {notes}"
-    return " ".join(text.split())
+    parts, end = [str(error)], ""
+    if isinstance(error, OSError):
+        parts, end = [reason(error).removesuffix(".")], "."
+    parts += getattr(error, "__notes__", ())
+    return " ".join("; ".join(part for part in parts if part).split()) + end

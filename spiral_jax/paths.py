@@ -73,16 +73,14 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def reason(error: OSError, remedy: str = "") -> str:
+def reason(error: OSError) -> str:
     """Says what the operating system refused: which file, why, and what to do.
 
-    Args:
-      error: what it raised; one from `explained` is said as it is.
-      remedy: what to do, where that is known better than from the kind of error.
+    An error from `explained`, or one that we raised, is said as it is.
     """
     if error.strerror is None:
         return str(error)
-    remedy = remedy or _REMEDIES.get(error.errno, "")
+    remedy = _REMEDIES.get(error.errno, "")
     where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
     return f"{where}{error.strerror}" + (f"; {remedy}." if remedy else ".")
 

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from spiral_jax.ownership import owned
-from spiral_jax.paths import explained, write_file
+from spiral_jax.paths import explained, reason, write_file
 from spiral_jax.run_folder import keep_earlier_settings
 
 NOBODY = 65534
@@ -55,7 +55,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "run").write_text("")
     for run_dir in (tmp_path / "run", tmp_path / "run" / "below"):
         with (
-            pytest.raises(OSError, match="A folder is expected") as caught,
+            pytest.raises(OSError, match="a file is where a folder should be") as caught,
             owned(run_dir),
         ):
             pass
@@ -70,7 +70,8 @@ def test_a_folder_that_one_may_not_write_to_is_named(tmp_path):
     ):
         pass
     assert str(caught.value) == (
-        f"{tmp_path / 'run'}: Permission denied. Name a folder that you may write to."
+        f"{tmp_path / 'run'}: Permission denied; ask for the right to it, or name "
+        "another place."
     )
     assert caught.value.errno == errno.EACCES
 
@@ -79,16 +80,18 @@ def test_a_full_disk_leaves_the_old_file(small_disk):
     path = small_disk / "config.json"
     write_file(path, "old")
     fill(small_disk)
-    with pytest.raises(OSError, match=r"No space left .* Free some space") as caught:
+    with pytest.raises(OSError, match="No space left") as caught:
         write_file(path, 2**16 * "new")
-    assert str(caught.value).startswith(f"{path}: ")
+    assert reason(caught.value) == (
+        f"{path}: No space left on device; free some space there, or name another place."
+    )
     assert path.read_text() == "old"
     assert {p.name for p in small_disk.iterdir()} == {"config.json", "filling"}
 
 
 def test_what_explains_itself_is_only_added_to():
     error = explained(PermissionError(errno.EACCES, "Permission denied", "/a"), "/b")
-    assert str(error).startswith("/a: Permission denied. ")
+    assert str(error).startswith("/a: Permission denied; ")
     again = explained(error, "/c", "All is safe.")
     assert str(again) == f"{error} All is safe."
     assert type(again) is PermissionError

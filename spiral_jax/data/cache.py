@@ -54,9 +54,7 @@ def cache_folder() -> Path:
     try:
         return Path.home() / CACHE
     except RuntimeError as error:
-        raise ValueError(
-            f"no place to cache data: {error} {ELSEWHERE.capitalize()}."
-        ) from error
+        raise ValueError(f"no place to cache data: {error} So {ELSEWHERE}.") from error
 
 
 def load_pictures(
@@ -133,9 +131,9 @@ def _make(
     # Hosts may share a home.
     temporary = path.with_suffix(f".{platform.node()}-{os.getpid()}.tmp")
     unreadable: dict[str, str] = {}
-    bar = tqdm(pictures, desc=f"reading {label}", disable=not progress, leave=False)
     with caching(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        bar = tqdm(pictures, desc=f"reading {label}", disable=not progress, leave=False)
         try:
             with temporary.open("wb") as file, bar:
                 _write_header(file, len(pictures), how)

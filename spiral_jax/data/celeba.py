@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from spiral_jax.data.cache import load_pictures
-from spiral_jax.data.files import Picture, PictureFiles, listing
+from spiral_jax.data.files import MOVED, Picture, PictureFiles, listing
 from spiral_jax.data.images import Dataset, Images
 
 CROP = 160
@@ -48,7 +48,9 @@ def load_celeba(
     """
     folder = Path(data_dir)
     if not data_dir or not folder.is_dir():
-        raise FileNotFoundError(f"data_dir={str(data_dir)!r} is not a folder. {HELP}")
+        raise FileNotFoundError(
+            f"data_dir={str(data_dir)!r} is not a folder. {HELP} {MOVED}"
+        )
     files = PictureFiles(
         _find(
             folder,

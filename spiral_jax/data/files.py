@@ -20,6 +20,8 @@ ENDINGS = (
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
 LEAST_SIDE = 8
+# For errors about where data are not.
+MOVED = "If they have moved since the run began, --data_dir says where they are now."
 # White of pictures of 8 and of 16 bits, and of those that are fractions.
 _WHITES = (1, 255, 65535)
 # What Pillow multiplies grey of 2 and 4 bits with, but not the level that is transparent.

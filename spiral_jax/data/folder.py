@@ -5,6 +5,7 @@ from pathlib import Path
 from spiral_jax.data.cache import load_pictures
 from spiral_jax.data.files import (
     ENDINGS,
+    MOVED,
     Picture,
     PictureFiles,
     in_fair_order,
@@ -54,6 +55,10 @@ def load_folder(
     if not data_dir:
         raise FileNotFoundError(
             "dataset='folder' needs data_dir: a folder of pictures, or a zip of them."
+        )
+    if not Path(data_dir).exists():
+        raise FileNotFoundError(
+            f"data_dir={str(data_dir)!r} is neither a folder nor a file. {MOVED}"
         )
     files = PictureFiles(Path(data_dir))
     if len(files.names) < LEAST_PICTURES:

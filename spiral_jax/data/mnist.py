@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from spiral_jax.data.files import listing
+from spiral_jax.data.files import MOVED, listing
 from spiral_jax.data.images import Dataset
 
 SIDE = 28
@@ -50,7 +50,9 @@ def load_mnist(data_dir: str, canvas_width: int, background: str) -> Dataset:
     if data_dir:
         folder = Path(data_dir)
         if not folder.is_dir():
-            raise FileNotFoundError(f"data_dir={data_dir!r} is not a folder. {HELP}")
+            raise FileNotFoundError(
+                f"data_dir={data_dir!r} is not a folder. {HELP} {MOVED}"
+            )
         counts = COUNTS
     else:
         folder = Path(str(resources.files("spiral_jax.data") / "mnist_subset"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spiral_jax.data.cache import load_pictures
 from spiral_jax.data.files import (
+    MOVED,
     Picture,
     PictureFiles,
     in_fair_order,
@@ -62,7 +63,9 @@ def load_omniglot(
     """
     folder = Path(data_dir)
     if not data_dir or not folder.is_dir():
-        raise FileNotFoundError(f"data_dir={str(data_dir)!r} is not a folder. {HELP}")
+        raise FileNotFoundError(
+            f"data_dir={str(data_dir)!r} is not a folder. {HELP} {MOVED}"
+        )
     if not any(name.startswith(BACKGROUND) for name in os.listdir(folder)):
         python = folder / "python"  # in a copy of the repository
         folder = python if python.is_dir() else folder

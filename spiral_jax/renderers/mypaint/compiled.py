@@ -15,7 +15,19 @@ _ONE, _HALF = np.float32(1), np.float32(0.5)
 _PIXEL_RADIUS = np.float32(transmittance.PIXEL_RADIUS)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+def _compiled(**options):
+    """Compiles a function, and keeps what comes of it for the next process."""
+
+    def compiled(function):
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # neither beside this file nor in the user's home
+            return numba.njit(nogil=True, **options)(function)
+
+    return compiled
+
+
+@_compiled(fastmath=True)
 def multiply_windows(
     result, canvas, top, left, width, soft, sharp, dy, dx, radius, a1, b1, a2, b2
 ):
@@ -37,7 +49,7 @@ def multiply_windows(
             )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@_compiled(fastmath=True)
 def _plain_dab(plane, top, left, width, sharp, dy, dx, radius, a1, b1, a2, b2):
     """A dab whose mask is not softened."""
     scale = _ONE / (radius * radius)
@@ -65,7 +77,7 @@ def _plain_dab(plane, top, left, width, sharp, dy, dx, radius, a1, b1, a2, b2):
                 row[j] *= min(min(c1 + d1 * x * x, c2 + d2 * x * x), _ONE)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@_compiled(fastmath=True)
 def _soft_dab(plane, columns, top, left, width, sharp, dy, dx, radius, a1, b1, a2, b2):
     """A dab with libmypaint's softened mask; `columns` `[3, 16]` is scratch space."""
     scale = _ONE / (radius * radius)
@@ -102,7 +114,7 @@ def _soft_dab(plane, columns, top, left, width, sharp, dy, dx, radius, a1, b1, a
             plane[top + i, left + j] *= min(value, _ONE)
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled()
 def composite(planar, shows, color, canvas):
     """Lays each stroke's colour over its canvas; one pass for both layouts.
 
@@ -124,7 +136,7 @@ def composite(planar, shows, color, canvas):
                     canvas[b, y, x, c] = planar[b, c, y, x]
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled()
 def run_updates(
     call, is_dab, values, carry, active, pressure, speed1, speed2, speed, distance,
     seconds, base_radius, radius_before, partial_before, slowness1, slowness2, map1,
@@ -212,7 +224,7 @@ def run_updates(
     return count
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@_compiled(inline="always")
 def _filter(old, new, time, time_constant):
     """A low-pass filter after `time`."""
     if time_constant <= 0.001:
@@ -220,7 +232,7 @@ def _filter(old, new, time, time_constant):
     return new + (old - new) * math.exp(-time / time_constant)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@_compiled(inline="always")
 def _interpolate(x, points):
     """`brush.Setting`'s maps, for one number."""
     if len(points) == 0:

@@ -8,6 +8,7 @@ import difflib
 import json
 import math
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ BRUSH_ENDING = ".myb"
 _LARGEST = 2**53
 
 
-def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its explanation and, for strings, its possible values."""
+def _setting(default: Any, help: str, choices: Collection[str] = ()) -> Any:
+    """A field with its explanation and, for strings, its possible values.
+
+    These may be a registry, which may know of more later.
+    """
     if choices:
         help = f"{help} One of: {', '.join(choices)}."
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
@@ -123,7 +127,7 @@ class Config:
     )
 
     # Networks (spec, section 5).
-    policy: str = _setting("paper", "Size of the policy network.", tuple(POLICIES))
+    policy: str = _setting("paper", "Size of the policy network.", POLICIES)
     blind: bool = _setting(
         False, "Conditional agents: hide the canvas, so that it sees the target only."
     )
@@ -267,7 +271,9 @@ class Config:
             _check_kind(field.name, value, type(field.default))
             choices = field.metadata["choices"]
             if choices and value not in choices:
-                raise ValueError(f"{field.name}={value!r}: expected one of {choices}.")
+                raise ValueError(
+                    f"{field.name}={value!r}: expected one of {tuple(choices)}."
+                )
         for name in (
             *("batch_size", "critic_width", "critic_steps", "replay_batches"),
             *("num_actors", "queue_capacity", "max_updates", "log_updates"),

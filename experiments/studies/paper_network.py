@@ -16,11 +16,10 @@ from experiments.studies.study import Options, Study, Trained, run_study
 from spiral_jax.metrics import FILE, read_records
 from spiral_jax.networks.policy import PRESETS as POLICIES
 
-# The same function as the recipe's network; but for the last one, and its parameters too.
 NETWORKS = {
     "released_weights": {"he_weights": False},
     "uncentred": {"centred_gradients": False},
-    "normalised": {"core_norm": True},
+    "unnormalised": {"core_norm": False},
 }
 for _label, _changes in NETWORKS.items():
     POLICIES[f"paper_{_label}"] = dataclasses.replace(POLICIES["paper"], **_changes)

@@ -150,11 +150,6 @@ class Config:
     )
     entropy_cost: float = _setting(0.01, "Weight of the entropy bonus.")
     value_cost: float = _setting(0.5, "Weight of the value loss.")
-    gate_cost: float = _setting(
-        0.0,
-        "Weight of the mean square of what the LSTM's gates see. Keeps a deep torso from "
-        "growing until they saturate.",
-    )
     normalise_advantages: bool = _setting(
         True, "Standardise rewards and advantages over the batch."
     )
@@ -286,7 +281,7 @@ class Config:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 2.")
         for name in (
             *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
-            *("gate_cost", "gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
+            *("gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
             *("checkpoint_minutes", "evaluate_minutes", "fuse", "devices"),
             *("actor_devices", "unroll_length", "max_gradient_norm"),
         ):

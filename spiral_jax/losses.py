@@ -156,7 +156,6 @@ def make_policy_loss(
     discount: float,
     entropy_cost: float,
     value_cost: float,
-    gate_cost: float,
     normalise_advantages: bool,
     bootstrap: bool = False,
     parallel: Parallel = ONE_DEVICE,
@@ -172,7 +171,6 @@ def make_policy_loss(
       algorithm: "vtrace" or "a2c".
       discount: gamma.
       entropy_cost, value_cost: weights of the two other terms.
-      gate_cost: weight of the mean square of what the LSTM's gates see.
       normalise_advantages: standardise the rewards; then, over the batch, subtract each
         time step's mean advantage and divide by their standard deviation.
       bootstrap: whether trajectories may end before their episodes do, so that the value
@@ -209,8 +207,6 @@ def make_policy_loss(
         value = 0.5 * per_episode((targets - output.value) ** 2)
         entropy = per_episode(entropy)
         total = policy_gradient - entropy_cost * entropy + value_cost * value
-        # A sum over time as well, so that the weight does not depend on its length.
-        total += gate_cost * len(rewards) * signals["gate_rms"] ** 2
         mean = lambda x: parallel.mean(jnp.mean(x))
         unexplained = mean((targets - output.value) ** 2)
         variance = mean((targets - mean(targets)) ** 2)

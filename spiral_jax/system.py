@@ -166,7 +166,6 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             discount=config.discount,
             entropy_cost=config.entropy_cost,
             value_cost=config.value_cost,
-            gate_cost=config.gate_cost,
             normalise_advantages=config.normalise_advantages,
             bootstrap=config.unrolls_per_episode > 1,
             parallel=parallel,

@@ -40,7 +40,6 @@ STUDY = Study(
         "fast": {**_RECIPE, "policy_learning_rate": 6e-4},
         "low_entropy_cost": {**_RECIPE, "entropy_cost": 0.01},
         "clipped": {**_RECIPE, "max_gradient_norm": 1.0},
-        "gate_cost": {**_RECIPE, "gate_cost": 0.1},
     },
 )
 SIGNALS = {

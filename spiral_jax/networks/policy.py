@@ -2,9 +2,8 @@
 
 Three presets. `paper` is the agent that DeepMind released, with layer normalisation in
 front of the LSTM; `small` is for CPUs: a narrow strided torso, LSTM 128 behind layer
-normalisation, and linear location heads. `pointer`
-is `small` with location heads that point at the torso's map: for agents that rebuild what
-they are shown.
+normalisation, and linear location heads. `pointer` is `small` with location heads that
+point at the torso's map: for agents that rebuild what they are shown.
 """
 
 import dataclasses
@@ -327,7 +326,7 @@ def make_policy(
             )
             following = network.value(z[t]) if bootstrap else jnp.zeros([b])
             output = jax.tree.map(lambda x: x.reshape(t, b), output)
-            return output, following, signals
+            return output, following, jax.lax.stop_gradient(signals)
 
         return step, (step, unroll)
 

@@ -19,6 +19,7 @@ from spiral_jax.environments.on_device import DevicePainting, PaintingState
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
 from spiral_jax.parallel import SAME, Parallel
+from spiral_jax.precision import in_float32
 from spiral_jax.programs import CommandLanguage
 from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.types import Actions, AgentState, Trajectory
@@ -136,6 +137,7 @@ class Performance:
         )
 
 
+@in_float32
 def rollout(
     environment: dm_env.Environment,
     agent: Agent,
@@ -231,6 +233,7 @@ class Actor:
         self.num_rollouts += 1
         return Item(self._keep(trajectory), version, self.actor_id, self.num_rollouts)
 
+    @in_float32
     def run(self, queue: TrajectoryQueue) -> None:
         """A thread's body: plays until the queue is stopped; reports what it dies of."""
         try:

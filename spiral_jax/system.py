@@ -48,6 +48,7 @@ from spiral_jax.networks import (
     make_policy,
 )
 from spiral_jax.parallel import Parallel
+from spiral_jax.precision import in_float32
 from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.queues import ParameterStore
 from spiral_jax.replay import empty_replay
@@ -86,6 +87,7 @@ class System(NamedTuple):
         sequence = np.random.SeedSequence([self.config.seed, _STREAMS.index(stream)])
         return int(sequence.generate_state(1)[0] >> 1)
 
+    @in_float32
     def initial_policy(self) -> Any:
         """Returns the parameters that training starts from: the untrained agent."""
         # Compiled: each layer by itself takes twice as long.

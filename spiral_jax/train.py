@@ -20,6 +20,7 @@ from spiral_jax.ownership import Owner, OwnerError, owned
 from spiral_jax.parallel import choose_devices
 from spiral_jax.paths import explained
 from spiral_jax.pictures import save_png, sheet
+from spiral_jax.precision import in_float32
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.reconstruction import Reconstruction, make_evaluator
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
@@ -34,6 +35,7 @@ from spiral_jax.system import (
 SHEET_DRAWINGS = 100
 
 
+@in_float32
 def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 

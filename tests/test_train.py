@@ -69,6 +69,38 @@ def test_the_same_seed_gives_the_same_run(tiny_config, tmp_path):
     assert any(not np.array_equal(x, y) for x, y in zip(leaves(a), leaves(c)))
 
 
+@pytest.fixture
+def float64_by_default():
+    """As after JAX_ENABLE_X64=1, which threads inherit."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+def test_a_run_is_the_same_where_float64_is_the_default(
+    tiny_config, tmp_path, float64_by_default
+):
+    config = with_updates(tiny_config, 3)
+    train(config, tmp_path / "found")
+    train(with_updates(tiny_config, 6), tmp_path / "found")
+    agent = load_agent(tmp_path / "found")
+    _, drawings = agent.sample(4)
+    jax.config.update("jax_enable_x64", False)
+    train(with_updates(tiny_config, 6), tmp_path / "expected")
+    found = final_state(tmp_path / "found")
+    assert not [x.dtype for x in jax.tree.leaves(found) if x.dtype == np.float64]
+    assert_trees_equal(found, final_state(tmp_path / "expected"))
+    np.testing.assert_array_equal(load_agent(tmp_path / "found").sample(4)[1], drawings)
+
+
+def test_threads_train_where_float64_is_the_default(
+    tiny_config, tmp_path, float64_by_default
+):
+    config = dataclasses.replace(with_updates(tiny_config, 5), synchronous=False)
+    train(config, tmp_path)
+    assert load_agent(tmp_path).num_updates == 5
+
+
 def test_200_updates_are_100_resumed_for_100_more(tiny_config, tmp_path):
     train(with_updates(tiny_config, 200), tmp_path / "straight")
     train(with_updates(tiny_config, 100), tmp_path / "resumed")

@@ -20,7 +20,7 @@ from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
-from spiral_jax.paths import local_path
+from spiral_jax.paths import check_utf8, local_path
 from spiral_jax.train import train
 
 _PRESET = flags.DEFINE_string(
@@ -76,6 +76,7 @@ def main(argv: list[str]) -> None:
     if _COMPILATION_CACHE.value:
         jax.config.update("jax_compilation_cache_dir", str(_COMPILATION_CACHE.value))
     run_dir = _RUN_DIR.value or local_path(f"runs/{_PRESET.value}")
+    check_utf8(run_dir, "run_dir")
     _join_hosts()
     config = config_from_flags()
     table = train(config, run_dir)

@@ -58,6 +58,21 @@ def local_path(path: str | Path, name: str = "path") -> Path:
     return Path(os.path.abspath(expanded))
 
 
+def check_utf8(path: Path, name: str = "path") -> None:
+    """Refuses the folder of a run whose path is not UTF-8: orbax cannot open it.
+
+    Raises:
+      ValueError: it is not.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name}={str(path)!r}: not UTF-8, so that no checkpoint can be kept there; "
+            "rename the folder."
+        ) from error
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Lets errors of the operating system name a file; of full disks they do not.

@@ -14,7 +14,7 @@ from spiral_jax.checkpoint import check_fits, load_params, read_newest, save_par
 from spiral_jax.config import Config, launch_command
 from spiral_jax.data import to_float, to_uint8
 from spiral_jax.data.files import fit
-from spiral_jax.paths import local_path, write_file
+from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program
 from spiral_jax.run_folder import CONFIG_FILE
 from spiral_jax.system import System, make_system, programs_of, sample_drawings
@@ -190,6 +190,7 @@ def load_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedA
         params, numbers = load_params(folder / PARAMS_FILE, ("num_updates",))
         num_updates = numbers["num_updates"]
     else:
+        check_utf8(folder, "agent")
         learner = read_newest(folder / "checkpoints")["learner"]
         params, num_updates = learner["average"], learner["num_updates"]
     wanted = jax.eval_shape(system.policy.init, jax.random.key(0))

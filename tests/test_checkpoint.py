@@ -196,5 +196,5 @@ def test_a_file_system_that_cannot_be_written_to_can_be_read(small_disk):
     assert_trees_equal(read_newest(small_disk / "checkpoints"), state_of(2))
     with pytest.raises(FileNotFoundError, match=r"No checkpoint in .*; train first"):
         read_newest(small_disk / "none")
-    with pytest.raises(OSError, match=r"Read-only file system\. Name a folder"):
+    with pytest.raises(OSError, match=r"Read-only file system; name a place"):
         Checkpointer(small_disk / "none")

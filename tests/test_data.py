@@ -6,7 +6,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from spiral_jax.data import ImageData, load_mnist
+from spiral_jax.data import ImageData, load_mnist, mnist
 from tests.conftest import MNIST_DIR
 
 SUBSET = resources.files("spiral_jax.data") / "mnist_subset"
@@ -77,6 +77,49 @@ def test_uncompressed_files_are_read(tmp_path):
         digests.add(hashlib.md5(raw).hexdigest())
     assert len(digests) == 4
     assert len(load_mnist(str(tmp_path), 32, "white").train.images) == 60_000
+
+
+@pytest.fixture
+def subset(monkeypatch):
+    """The embedded files, as if they were all of MNIST, unpacked."""
+    monkeypatch.setattr(mnist, "COUNTS", mnist.EMBEDDED_COUNTS)
+    return {
+        path.name.removesuffix(".gz"): gzip.decompress(path.read_bytes())
+        for path in SUBSET.iterdir()
+        if path.name.endswith(".gz")
+    }
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        "{name}",
+        "{dotted}",
+        "{dotted}.gz",
+        "MNIST/raw/{name}",
+        "raw/{name}.gz",
+        "{name}/{dotted}",
+        "{upper}",
+    ],
+)
+def test_files_are_found_where_and_however_they_are_called(called, subset, tmp_path):
+    for name, content in subset.items():
+        dotted = name.replace("-idx", ".idx")
+        path = tmp_path / called.format(name=name, dotted=dotted, upper=dotted.upper())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" else content)
+    data, whole = load_mnist(str(tmp_path), 32, "white"), load_mnist("", 32, "white")
+    np.testing.assert_array_equal(data.test.images, whole.test.images)
+    np.testing.assert_array_equal(data.train.labels, whole.train.labels)
+
+
+def test_what_is_there_instead_is_named(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    (tmp_path / "emnist.zip").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"nor train-images-idx3-ubyte.gz, but emnist.zip, train-"
+    ):
+        load_mnist(str(tmp_path), 32, "white")
 
 
 def test_every_epoch_shows_every_picture_once():

@@ -4,13 +4,17 @@ import dataclasses
 import io
 import json
 import os
+import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.cli import explain
 from spiral_jax import evaluation
 from spiral_jax.config import preset
 from spiral_jax.data import (
@@ -149,7 +153,121 @@ def test_pictures_are_shown_as_the_canvas_would():
     assert (upright[:, -1] == 0).all()
 
 
+def png(values, bits, color, transparent=None):
+    """Writes PNG by hand, of what no library here writes: `[16, W]` as stored."""
+    chunk = lambda name, data: (
+        len(data).to_bytes(4, "big")
+        + name
+        + data
+        + zlib.crc32(name + data).to_bytes(4, "big")
+    )
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", 16, 16, bits, color, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows))]
+    if transparent is not None:
+        parts.insert(1, chunk(b"tRNS", np.array(transparent, ">u2").tobytes()))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
+
+
+def tiff(value, dtype):
+    pixels = np.full([16, 16], value, dtype)
+    pixels[0, 0] = 0
+    return encoded(pixels, "TIFF")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shown"),
+    [
+        # The least white of 1 (of fractions), 255 and 65535 that no value exceeds.
+        (0.5, "f4", 128),
+        (1.0, "f4", 255),
+        (200.0, "f4", 200),
+        (32768.0, "f4", 128),
+        (200, "i4", 200),
+        (32768, "i4", 128),
+        (200, "u2", 200),
+        (0x80FF, "u2", 128),
+        (65535, "u2", 255),
+    ],
+)
+def test_pictures_of_more_than_8_bits(value, dtype, shown):
+    found = decode(tiff(value, dtype), 16, channels=1)
+    assert found[8, 8, 0] == shown
+    assert found[0, 0, 0] < shown
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "words"),
+    [
+        (np.nan, "f4", "not all of its values are finite"),
+        (np.inf, "f4", "not all of its values are finite"),
+        (-0.5, "f4", r"values in -0.5..0; expected 0..65535"),
+        (70000.0, "f4", r"values in 0..70000"),
+        (-5, "i4", r"values in -5..0"),
+        (2**20, "i4", r"expected 0..65535"),
+    ],
+)
+def test_values_that_mean_no_grey_are_refused(value, dtype, words):
+    with pytest.raises(ValueError, match=words):
+        decode(tiff(value, dtype), 16, channels=1)
+
+
+def test_what_is_transparent_shows_paper_whatever_its_bits():
+    show = lambda data, **how: values(decode(data, 8, channels=1, **how)[None])
+    half = np.full([16, 16], 300, ">u2")
+    assert show(png(half, 16, 0, transparent=300)) == [255]
+    assert show(png(half, 16, 0, transparent=300), background="black") == [0]
+    assert show(png(half, 16, 0, transparent=301)) == [1]
+    half[:, 8:] = 0x8000
+    found = decode(png(half, 16, 0, transparent=300), 16, channels=1)
+    assert (found[:, :8] == 255).all()
+    assert (found[:, 8:] == 128).all()
+    for bits, stored in ((2, 0b01010101), (4, 0b00010001)):
+        packed = np.full([16, 2 * bits], stored, np.uint8)
+        level = 255 // (2**bits - 1)
+        assert show(png(packed, bits, 0)) == [level]
+        assert show(png(packed, bits, 0, transparent=1)) == [255]
+    colour = np.full([16, 48], 0x1234, ">u2")
+    assert show(png(colour, 16, 2)) == [0x12]
+    assert show(png(colour, 16, 2, transparent=[0x1234] * 3)) == [255]
+
+
+def test_colours_of_16_bits_that_would_all_be_black_are_refused():
+    with pytest.raises(ValueError, match="no value exceeds 255, which would all be bl"):
+        decode(png(np.full([16, 48], 200, ">u2"), 16, 2), 8, channels=3)
+
+
 # The cache.
+
+
+def test_where_the_cache_is(home, monkeypatch, tmp_path):
+    assert cache.cache_folder() == home / CACHE
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert cache.cache_folder() == home / CACHE
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.cache_folder() == tmp_path / "xdg" / "spiral_jax"
+    monkeypatch.setattr(cache, "_chosen", [])
+    cache.keep_in(tmp_path / "here")
+    assert cache.cache_folder() == tmp_path / "here"
+
+
+def test_without_a_home_the_remedy_is_named(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(ValueError, match=r"no place to cache.*--cache_dir, XDG_CACHE_"):
+        cache.cache_folder()
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_remedy(
+    folder, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(cache, "_chosen", [tmp_path / "file"])
+    with pytest.raises(OSError, match=r"file/folder-train-.*\.npy") as caught:
+        load(folder)
+    assert "--cache_dir" in explain(caught.value)
 
 
 def test_the_cache_is_used_and_rebuilt_when_stale(folder, home, monkeypatch):
@@ -271,6 +389,64 @@ def test_a_loop_of_folders_is_not_entered(folder):
         load(loop)
 
 
+def test_names_that_are_not_utf8_are_read(folder):
+    before = all_values(load(folder))
+    name = os.fsdecode(b"\xe9.png")
+    write(folder / name, encoded(grey(1)))
+    assert all_values(load(folder)) == sorted([1, *before])
+    assert all_values(load(folder)) == sorted([1, *before])  # from the cache
+    write(folder / os.fsdecode(b"\xff.png"), b"")
+    with pytest.raises(ValueError, match=r"udcff\.png|\udcff\.png"):
+        load(folder, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a.heic"], "1 files in .* are not looked at, 40 beside them are .*heic 1.*a.h"),
+        (["b/a.HEIC", "a.jxl"], "2 files .*heic 1, .jxl 1"),
+        ([f"{i}" for i in range(50)], r"50 files .*none 50\): 0, 1, 10, 11, 12, \.\.\."),
+    ],
+)
+def test_what_might_be_pictures_is_counted_and_named_once(names, words, folder, caplog):
+    for name in names:
+        write(folder / name, b"?")
+    assert len(all_values(load(folder))) == 40
+    (record,) = caplog.records
+    assert re.search(words, record.getMessage())
+
+
+def test_jpegs_by_any_name_are_read(folder):
+    for i, ending in enumerate(("jfif", "JPE", "jpeg")):
+        write(folder / f"{i}.{ending}", encoded(grey(i), "JPEG"))
+    assert len(all_values(load(folder))) == 43
+
+
+def test_a_zip_with_the_separators_of_windows(folder, tmp_path):
+    data = load(folder)
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.glob("*/*")}
+    files = {name.replace("/", "\\"): content for name, content in files.items()}
+    zipped = load(zip_of(tmp_path / "a.zip", {"0\\": b"", **files}))
+    np.testing.assert_array_equal(zipped.train.images, data.train.images)
+
+
+def test_folders_that_cannot_be_listed_are_named(folder, monkeypatch, caplog):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("/1"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert len(PictureFiles(folder).names) == 27
+    load(folder)
+    assert "cannot be listed: 1 (Permission denied)" in caplog.text
+    monkeypatch.setattr(os, "scandir", lambda path: scandir(f"{path}/1"))
+    with pytest.raises(PermissionError):
+        load(folder)
+
+
 def test_what_is_no_picture_is_not_looked_at(folder, caplog):
     for name in ("read.me", ".hidden.png", "__MACOSX/0.png", ".git/0.png"):
         write(folder / name, b"no picture")
@@ -373,6 +549,37 @@ def test_broken_celeba(faces, caplog):
         load_faces("")
 
 
+@pytest.mark.parametrize(
+    "write_as",
+    [
+        lambda lines: "\n".join(lines).replace(" ", "\t"),
+        lambda lines: "\r\n".join(lines) + "\r\n\r\n",
+        lambda lines: "\ufeff" + "\n".join(lines) + "\n  \n",
+        lambda lines: "image_id,partition\n" + "\n".join(lines).replace(" ", ","),
+    ],
+)
+@pytest.mark.parametrize("name", ["list_eval_partition.txt", "list_eval_partition.csv"])
+def test_celebas_partition_in_other_forms(faces, name, write_as):
+    partition = faces / "list_eval_partition.txt"
+    lines = partition.read_text(encoding="utf-8").splitlines()
+    partition.unlink()
+    (faces / name).write_bytes(write_as(lines).encode())
+    data = load_celeba(faces, 8, progress=False)
+    assert [len(x.images) for x in data] == [20, 5]
+
+
+def test_celeba_where_torchvision_has_it(faces, tmp_path):
+    (tmp_path / "root").mkdir()
+    faces.rename(tmp_path / "root" / "celeba")
+    data = load_celeba(tmp_path / "root", 8, progress=False)
+    assert len(data.train.images) == 20
+    (tmp_path / "root" / "celeba").rename(tmp_path / "root" / "faces")
+    with pytest.raises(
+        FileNotFoundError, match=r"has no img_align_celeba.*, but faces\."
+    ):
+        load_celeba(tmp_path / "root", 8, progress=False)
+
+
 # Omniglot.
 
 
@@ -415,6 +622,37 @@ def test_omniglot_background_and_evaluation(tmp_path):
         path.unlink()
     again = load_characters(tmp_path)
     assert all_values(again) == all_values(data)
+
+
+@pytest.mark.parametrize("where", ["{copy}/{name}", "{folder}/{copy}/{file}"])
+def test_copies_on_a_further_level_are_pictures_of_their_own(where, tmp_path):
+    """Four alphabets, each turned twice: all copies of the last one are held out."""
+    for number, name in enumerate("ABCD"):
+        for copy in (0, 1):
+            for file, content in alphabet(60 * number + 30 * copy).items():
+                folder, _, last = f"{name}/{file}".rpartition("/")
+                path = where.format(
+                    copy=f"rot{90 * copy}",
+                    name=f"{name}/{file}",
+                    folder=folder,
+                    file=last,
+                )
+                write(tmp_path / "images_background_small1" / path, content)
+    data = load_characters(tmp_path)
+    assert len(data.train.images) == 3 * 2 * 4
+    expected = [
+        180 + 30 * copy + 10 * c + n for copy in (0, 1) for c in (1, 2) for n in (0, 1)
+    ]
+    assert sorted(values(data.test.images)) == sorted(expected)
+
+
+def test_the_parent_of_omniglots_python_folder_will_do(tmp_path):
+    omniglot_zip(tmp_path / "python" / "images_background.zip", A=alphabet(0))
+    omniglot_zip(tmp_path / "python" / "images_evaluation.zip", C=alphabet(100))
+    assert len(load_characters(tmp_path).test.images) == 4
+    (tmp_path / "python").rename(tmp_path / "matlab")
+    with pytest.raises(FileNotFoundError, match=r"no training pictures, but matlab\."):
+        load_characters(tmp_path)
 
 
 def test_small_omniglot_holds_alphabets_out(tmp_path):

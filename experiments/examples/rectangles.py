@@ -5,12 +5,12 @@ r"""A renderer of one's own, step by step in docs/adding_a_renderer.md: rectangl
 trains an agent to make digits of six filled rectangles each, and draws with it.
 """
 
-import argparse
 import dataclasses
-from pathlib import Path
 
 import numpy as np
+from absl import flags
 
+from experiments.cli import define_path, run
 from spiral_jax.config import preset
 from spiral_jax.environments import Episodes, register_environment
 from spiral_jax.pictures import save_png, sheet
@@ -81,12 +81,14 @@ CONFIG = dataclasses.replace(preset("mnist_small"), environment_name="rectangles
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains an agent of rectangles.")
-    parser.add_argument("--run_dir", type=Path, default=Path("runs/rectangles"))
-    parser.add_argument("--max_minutes", type=float, default=10.0)
-    flags = parser.parse_args()
-    config = dataclasses.replace(CONFIG, max_minutes=flags.max_minutes)
-    if table := train(config, flags.run_dir):
-        print(table)
-    _, canvases = load_agent(flags.run_dir).sample(64)
-    save_png(flags.run_dir / "rectangles.png", sheet(canvases), scale=4)
+    run_dir = define_path("run_dir", "runs/rectangles", "Folder of the run.")
+    max_minutes = flags.DEFINE_float("max_minutes", 10.0, "Stop after that many minutes.")
+
+    def main(argv: list[str]) -> None:
+        config = dataclasses.replace(CONFIG, max_minutes=max_minutes.value)
+        if table := train(config, run_dir.value):
+            print(table)
+        _, canvases = load_agent(run_dir.value).sample(64)
+        save_png(run_dir.value / "rectangles.png", sheet(canvases), scale=4)
+
+    run(main, "rectangles")

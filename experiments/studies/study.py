@@ -32,7 +32,7 @@ from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
-from spiral_jax.paths import local_path, write_file
+from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import ReconstructionEvaluator, make_evaluator
 from spiral_jax.system import System, load_dataset
@@ -136,6 +136,7 @@ def define_options(study: Study) -> Callable[[], Options]:
     def read() -> Options:
         name = f"runs/{study.name}{'_tiny' * tiny.value}"
         folder = runs.value or local_path(name)
+        check_utf8(folder, "runs")
         return Options(
             runs=folder,
             out=out.value or folder,

@@ -90,7 +90,7 @@ def run(main: Callable[[list[str]], None], name: str, positional: str = "") -> N
             logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step
             if jax.config.jax_enable_x64:
                 jax.config.update("jax_enable_x64", False)
-                logging.warning("JAX_ENABLE_X64 is off here: float32 is what is meant.")
+                logging.warning("JAX_ENABLE_X64 is off here: float32 is meant.")
             main(argv)
 
     def read_flags(argv: list[str]) -> list[str]:

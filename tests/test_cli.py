@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from experiments.cli import brush_value, explain, one_line
 from spiral_jax.metrics import NotFiniteError
+from spiral_jax.train import train
 from tests.test_experiments import ROOT, run
 
 SCRIPTS = [
@@ -127,3 +129,26 @@ def test_scripts_name_what_they_may_not_write(tmp_path):
         (line,) = result.stderr.splitlines()
         assert line.startswith(f"launch: {place}: ")
         assert words in line
+
+
+def test_scripts_compute_in_float32_whatever_is_asked_of_jax():
+    code = (
+        "import jax.numpy as jnp; from experiments.cli import run; "
+        "run(lambda argv: print(jnp.asarray(1.5).dtype), 'x')"
+    )
+    environment = {**os.environ, "JAX_ENABLE_X64": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == "float32\n"
+    assert result.stderr.strip().endswith("JAX_ENABLE_X64 is off here: float32 is meant.")
+
+
+def test_training_under_x64_is_refused_before_anything_is_made(tiny_config, tmp_path):
+    with jax.enable_x64(True), pytest.raises(ValueError, match="jax_enable_x64=True"):
+        train(tiny_config, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

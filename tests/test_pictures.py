@@ -110,6 +110,27 @@ def test_sheets_of_svg(rng):
         assert np.abs(found - rasterised(program.to_svg(width=64))).mean() < 1e-3
 
 
+def test_sheets_are_groups_that_any_viewer_places(rng):
+    """No document within the document: by hand, the second drawing's place and scale."""
+    environments = [Painting(**{**GREY, "canvas_width": width}) for width in (64, 32)]
+    programs = [
+        Program(environment.language.random([4], rng), environment.settings)
+        for environment in environments
+    ]
+    document = ElementTree.fromstring(programs_to_svg(programs, width=96))
+    assert document.attrib["viewBox"] == "0 0 192 96"
+    assert [e.tag for e in document.iter() if e.tag == f"{SVG}svg"] == [document.tag]
+    first, second = document.findall(f"{SVG}g")
+    assert first.attrib["transform"] == "translate(0 0) scale(1.5)"
+    assert second.attrib["transform"] == "translate(96 0) scale(3)"
+    alone = ElementTree.fromstring(programs[1].to_svg())
+    assert [p.attrib for p in second] == [p.attrib for p in alone]
+    # Strokes end at the edge of their canvas.
+    clips = {e.attrib["id"]: e[0].attrib for e in document.iter(f"{SVG}clipPath")}
+    assert second.attrib["clip-path"] == "url(#canvas32)"
+    assert clips["canvas32"] == {"width": "32", "height": "32"}
+
+
 def test_what_has_no_strokes_is_refused():
     program = Program({}, {"environment": "scenes"})
     with pytest.raises(ValueError, match="export_mjcf"):

@@ -51,6 +51,23 @@ def test_curves_are_read_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"l2": "3"}', r"line 2: .*expected an object with the numbers updates, frames"),
+        ('["l2", {}]}', r"line 2: Not a JSON document"),
+        (
+            '{"updates": 1, "frames": 1, "minutes": true, "l2": 1}',
+            "line 2: .*expected an",
+        ),
+    ],
+)
+def test_curves_name_the_line_that_is_no_record(tmp_path, line, words):
+    (tmp_path / "metrics.jsonl").write_text(f"3\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"metrics.jsonl, {words}"):
+        read_curve(tmp_path, "l2", untrained=4.0)
+
+
+@pytest.mark.parametrize(
     "study",
     [
         complement_critic.STUDY,

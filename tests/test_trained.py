@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +14,20 @@ import numpy as np
 import pytest
 
 import spiral_jax
-from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.checkpoint import Checkpointer, load_params, save_params
 from spiral_jax.config import PRESETS, Config, launch_command, preset
 from spiral_jax.data import load_mnist, to_float, to_uint8
 from spiral_jax.evaluation import frechet_distance
+from spiral_jax.renderers.mypaint import load_brush, read_brush_text
 from spiral_jax.system import make_system
-from spiral_jax.trained import TrainedAgent, as_targets, export_agent, load_agent
+from spiral_jax.trained import (
+    TrainedAgent,
+    agent_folder,
+    as_targets,
+    export_agent,
+    load_agent,
+    shipped_agent,
+)
 from tests.conftest import assert_trees_equal
 
 ROOT = Path(__file__).parents[1]
@@ -165,13 +175,79 @@ def test_an_exported_agent_is_the_runs(agent, tiny_config, tmp_path):
     assert "7 updates (84 frames)" in readme
 
 
+def test_agents_are_found_where_people_say(agent, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    export_agent(agent, tmp_path / "mine")
+    assert load_agent("~/mine").num_updates == 7
+    with pytest.raises(ValueError, match="agent='gs://bucket/mine': gs:// is not read"):
+        load_agent("gs://bucket/mine")
+    # A folder without a run, such as one of data, is not in the way of a shipped agent.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    assert agent_folder("mnist") == shipped_agent("mnist")
+    assert agent_folder(Path("mnist")) == tmp_path / "mnist"
+    assert not caplog.records
+    export_agent(agent, tmp_path / "mnist")
+    assert agent_folder("mnist") == tmp_path / "mnist"
+    assert f"'mnist' is the run in {tmp_path / 'mnist'}, not" in caplog.text
+    assert str(shipped_agent("mnist")) in caplog.text
+
+
+def test_runs_and_exports_hold_their_brush(agent, tiny_config, tmp_path):
+    own = tmp_path / "mine.myb"
+    own.write_text(read_brush_text("classic/pen"), encoding="utf-8")
+    config = dataclasses.replace(tiny_config, brush=str(own))
+    run, moved, out = (tmp_path / name for name in ("run", "moved", "out"))
+    run.mkdir()
+    config.save(run / "config.json")
+    config.save(run / "config.json")  # as resuming does
+    export_agent(agent._replace(system=make_system(config)), run)
+    own.unlink()
+    run.rename(moved)
+    loaded = load_agent(moved)
+    assert loaded.system.config.brush == str(moved / "brush.myb")
+    loaded.system.config.save(moved / "config.json")
+    export_agent(loaded, out)
+    shutil.rmtree(moved)
+    environment = load_agent(out).system.environment(batch_size=1)
+    ours = dataclasses.replace(load_brush(out / "brush.myb"), name="")
+    assert ours == dataclasses.replace(load_brush("classic/pen"), name="")
+    assert environment.settings["brush"] == str(out / "brush.myb")
+    assert "--brush=brush.myb" in (out / "README.md").read_text(encoding="utf-8")
+    (out / "brush.myb").unlink()
+    with pytest.raises(ValueError, match=r"config.json: brush='.*out/brush.myb'"):
+        load_agent(out)
+
+
+def test_data_that_have_moved(agent, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export_agent(agent, tmp_path / "run")
+    config = load_agent("run", "data/here").system.config
+    assert config.data_dir == str(tmp_path / "data" / "here")
+    assert dataclasses.replace(config, data_dir="") == agent.system.config
+
+
+def test_params_of_another_kind_are_refused(agent, tmp_path):
+    export_agent(agent, tmp_path)
+    params, _ = load_params(tmp_path / "params.npz")
+    save_params(tmp_path / "params.npz", params)
+    with pytest.raises(ValueError, match=r"params.npz holds no .*no 'num_updates'"):
+        load_agent(tmp_path)
+
+
+def test_commands_are_quoted(tiny_config):
+    config = dataclasses.replace(tiny_config, data_dir="/my data/it's")
+    assert shlex.split(launch_command(config))[-1] == "--evaluate_minutes=0"
+    assert "--data_dir=/my data/it's" in shlex.split(launch_command(config))
+
+
 def test_the_command_of_a_config_gives_the_config(tiny_config):
     changed = dataclasses.replace(
         preset("mnist_pen"), brush_sizes=(1.5, 3.0), resume=False, discount=0.99
     )
     assert launch_command(preset("mnist_pen")).endswith("launch --preset=mnist_pen")
     configs = [*PRESETS.values(), tiny_config, changed]
-    commands = [launch_command(config).split() for config in configs]
+    commands = [shlex.split(launch_command(config)) for config in configs]
     assert all(c[:3] == ["python", "-m", "experiments.launch"] for c in commands)
     # In a process of its own: scripts define flags of the same names.
     code = """if True:

@@ -99,8 +99,12 @@ def network_parts(system: System) -> dict[str, tuple[Callable, int]]:
 
 
 def flop_of_products(work: Callable) -> float:
-    """Counts those of a program's convolutions and matrix products, loops in full."""
-    total = 0
+    """Counts those of a program's convolutions and matrix products, loops in full.
+
+    Multiplications by the zeros that a transposed convolution puts between pixels do not
+    count: they are a way to compute it.
+    """
+    total = 0.0
     for equation, times in visit(jax.make_jaxpr(work)().jaxpr):
         left, right = (variable.aval.shape for variable in equation.invars)
         if equation.primitive.name == "dot_general":
@@ -108,7 +112,8 @@ def flop_of_products(work: Callable) -> float:
             summands = math.prod(left[axis] for axis in contracted)
         else:
             kernel = equation.params["dimension_numbers"].rhs_spec
-            summands = math.prod(right) // right[kernel[0]]
+            summands = math.prod(right) / right[kernel[0]]
+            summands /= math.prod(equation.params["lhs_dilation"])
         total += 2 * times * summands * math.prod(equation.outvars[0].aval.shape)
     return total
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.network_speed import flop_of_products
 from experiments.scale_speed import initial, products_of, visit
 from spiral_jax.learner import make_policy_update
 from spiral_jax.parallel import Parallel
@@ -58,6 +59,13 @@ def test_products_are_counted_by_hand():
     assert [number for _, number in kinds] == [1, 6]  # the last product is of the loop's
     assert kinds[0][0]().shape == (1, 2, 4, 4)
     assert kinds[1][0]().shape == (4, 4)
+    # 32 outputs of 18 summands; six products of 16 outputs of 4.
+    assert flop_of_products(lambda: program(x, w)) == 2 * (32 * 18 + 6 * 16 * 4)
+    # Of images with zeros between the pixels, only a quarter of the summands are not 0.
+    sparse = lambda: jax.lax.conv_transpose(
+        x, w, (2, 2), "SAME", ("NCHW", "OIHW", "NCHW")
+    )
+    assert flop_of_products(sparse) == 2 * (2 * 64) * 18 / 4
 
 
 def test_only_the_lstm_goes_through_time(tiny_config):

@@ -4,9 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.network_speed import flop_of_products
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import make_discriminator, make_policy
-from spiral_jax.networks.layers import Downsample, largest_singular_value
+from spiral_jax.networks.layers import (
+    Convolution,
+    Downsample,
+    Pointwise,
+    Upsample,
+    largest_singular_value,
+)
 from spiral_jax.programs import painting_language
 from spiral_jax.types import PolicyOutput, Trajectory
 
@@ -145,39 +152,113 @@ def test_entropy_has_the_joint_distributions_gradient():
     assert float(gradient) == pytest.approx(float(jax.grad(exact)(logit)), rel=1e-4)
 
 
-def test_downsample_is_a_strided_convolution(rng):
-    images = rng.random([2, 8, 8, 3]).astype(np.float32)
-    ours = hk.without_apply_rng(hk.transform(lambda x: Downsample(5)(x)))
-    theirs = hk.without_apply_rng(hk.transform(lambda x: hk.Conv2D(5, 4, 2)(x)))
-    params = theirs.init(jax.random.key(0), images)["conv2_d"]
-    # [4, 4, C, N] by window position -> 2x2 blocks of 2x2 px, as the layer orders them.
-    w = params["w"].reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5)
-    weights = {"w": w.reshape(48, 5), "b": params["b"] + 0.5}
-    expected = theirs.apply({"conv2_d": {**params, "b": weights["b"]}}, images)
-    found = ours.apply({"downsample/linear": weights}, images)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+def assert_same_function(ours, theirs, arranged, images):
+    """Compares two layers: outputs, gradients, and the gradients of gradients' norms.
 
-    # The gradients of both, and those of the norms of their gradients, are the same.
-    def losses(network, to_theirs):
-        loss = lambda p, x: jnp.sum(jnp.tanh(network.apply(to_theirs(p), x)))
-        penalty = lambda p, x: jnp.sum(jax.grad(loss, 1)(p, x) ** 2)
-        second = lambda p, x: jnp.sum(jax.grad(loss)(p, x)["w"] ** 2)
-        return loss, penalty, second
+    Args:
+      ours: makes a layer, which takes the images.
+      theirs: makes Haiku's, which takes them side by side as channels.
+      arranged: weights `w` as `theirs` has them to `w` as `ours` has them.
+      images: arrays `[N or 1, H, W, C]`.
+    """
+    together = lambda xs: jnp.concatenate(
+        [jnp.broadcast_to(x, (len(images[0]), *x.shape[1:])) for x in xs], axis=-1
+    )
+    own = hk.without_apply_rng(hk.transform(lambda *xs: ours()(*xs)))
+    other = hk.without_apply_rng(hk.transform(lambda *xs: theirs()(together(xs))))
+    ((layer, params),) = other.init(jax.random.key(0), *images).items()
+    params["b"] += 0.5
+    (name,) = own.init(jax.random.key(0), *images)
 
-    def kernel(p):
-        w = p["w"].reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5)
-        return {"conv2_d": {"w": w.reshape(4, 4, 3, 5), "b": p["b"]}}
+    def of(network, to_params):
+        output = lambda p, xs: network.apply(to_params(p), *xs)
+        loss = lambda p, xs: jnp.sum(jnp.tanh(output(p, xs)))
+        penalty = lambda p, xs: jnp.sum(jax.grad(loss, 1)(p, xs)[0] ** 2)
+        second = lambda p, xs: jnp.sum(jax.grad(loss)(p, xs)["w"] ** 2)
+        # Of the gradient of one and the other by both of them.
+        derived = [jax.grad(f, (0, 1)) for f in (loss, penalty, second)]
+        return jax.jit(lambda p, xs: (output(p, xs), [f(p, xs) for f in derived]))
 
-    pairs = zip(losses(ours, lambda p: {"downsample/linear": p}), losses(theirs, kernel))
-    for own, other in pairs:
-        np.testing.assert_allclose(
-            own(weights, images), other(weights, images), rtol=1e-4
-        )
-        jax.tree.map(
-            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4),
-            jax.grad(own, (0, 1))(weights, images),
-            jax.grad(other, (0, 1))(weights, images),
-        )
+    found = of(own, lambda p: {name: {"w": arranged(p["w"]), "b": p["b"]}})
+    expected = of(other, lambda p: {layer: p})(params, images)
+    found = found(params, images)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
+    for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
+        # Sums of many terms: to 1e-5 of an array's largest number.
+        np.testing.assert_allclose(x, y, atol=1e-5 * max(1, np.abs(y).max()))
+
+
+def in_blocks(w):
+    """`[4, 4, C, M]` by position in the window -> 2x2 blocks of 2x2 px: `[16 C, M]`."""
+    c, m = w.shape[2:]
+    blocks = w.reshape(2, 2, 2, 2, c, m).transpose(0, 2, 1, 3, 4, 5)
+    return blocks.reshape(16 * c, m)
+
+
+# The ways in which a function and its gradients are computed are chosen by shape.
+@pytest.mark.parametrize(
+    ("size", "channels", "num_channels"),
+    [(8, 3, 5), (8, 1, 40), (8, 8, 32), (8, 8, 72), (32, 8, 4)],
+)
+def test_downsample_is_a_strided_convolution(size, channels, num_channels, rng):
+    images = rng.random([2, size, size, channels]).astype(np.float32)
+    assert_same_function(
+        lambda: Downsample(num_channels),
+        lambda: hk.Conv2D(num_channels, 4, 2),
+        in_blocks,
+        [images],
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "num_channels"), [(4, 8, 8), (4, 72, 3), (16, 3, 8)]
+)
+def test_upsample_is_a_transposed_convolution(size, channels, num_channels, rng):
+    images = rng.random([2, size, size, channels]).astype(np.float32)
+    assert_same_function(
+        lambda: Upsample(num_channels),
+        lambda: hk.Conv2DTranspose(num_channels, 4, 2),
+        # Haiku's is a convolution of the images with zeros between the pixels.
+        lambda w: in_blocks(w[::-1, ::-1]),
+        [images],
+    )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "channels", "num_channels"),
+    [(3, 8, 4), (5, 1, 4), (5, 3, 4), (3, 9, 1), (5, 1, 1), (1, 9, 4)],
+)
+def test_convolution_is_haikus(kernel, channels, num_channels, rng):
+    images = rng.random([2, 6, 6, channels]).astype(np.float32)
+    assert_same_function(
+        lambda: Convolution(num_channels, kernel),
+        lambda: hk.Conv2D(num_channels, kernel),
+        lambda w: w,
+        [images],
+    )
+
+
+def test_pointwise_is_a_convolution_of_single_pixels(rng):
+    images = rng.random([2, 4, 4, 3]).astype(np.float32)
+    assert_same_function(
+        lambda: Pointwise(5), lambda: hk.Conv2D(5, 1), lambda w: w[0, 0], [images]
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_channels_that_all_images_share_are_convolved_once(channels, rng):
+    images = rng.random([3, 8, 8, channels]).astype(np.float32)
+    shared = rng.random([1, 8, 8, 2]).astype(np.float32)
+    for ours, theirs, arranged in (
+        (lambda: Convolution(4, 5), lambda: hk.Conv2D(4, 5), lambda w: w),
+        (lambda: Downsample(4), lambda: hk.Conv2D(4, 4, 2), in_blocks),
+    ):
+        assert_same_function(ours, theirs, arranged, [images, shared])
+    # Once: 3 images of `channels`, and one picture of two more.
+    network = hk.without_apply_rng(hk.transform(lambda *xs: Convolution(4, 5)(*xs)))
+    params = network.init(jax.random.key(0), images, shared)
+    flop = flop_of_products(lambda: network.apply(params, images, shared))
+    assert flop == 2 * 64 * 25 * 4 * (3 * channels + 2)
 
 
 def test_discriminator_scores_pictures_alone_or_in_pairs(rng):

@@ -45,6 +45,7 @@ class PolicyPreset:
       core: size of the LSTM and of the linear map before it.
       core_activation: whether a ReLU follows that linear map.
       core_norm: whether layer normalisation follows them, in front of the LSTM.
+      core_norm_affine: whether that has a scale and an offset of its own.
       from_blank: whether the canvas is seen as its difference from a blank one.
       convolutional_heads: whether locations are decoded by upsampling.
       pointing_heads: whether locations are pointed at on the layer of the torso that is
@@ -64,6 +65,7 @@ class PolicyPreset:
     convolutional_heads: bool
     pointing_heads: bool = False
     core_norm: bool = False
+    core_norm_affine: bool = True
     centred_gradients: bool = False
     he_weights: bool = False
 
@@ -83,9 +85,10 @@ PRESETS = {
         # the critic learns drowns that.
         he_weights=True,
         centred_gradients=True,
-        # This is ours. Without it the residual blocks grow on each other until the gates
-        # saturate: they saw 5 after 200 updates, and 1,700 after 480.
+        # This is ours, and has no parameters. Without it the residual blocks grow on each
+        # other until the gates saturate: they saw 5 after 200 updates, 1,700 after 480.
         core_norm=True,
+        core_norm_affine=False,
     ),
     # Without the ReLU and the difference, both ours, it learns half as fast: on mostly
     # blank canvases the blank drowns the strokes.
@@ -198,7 +201,8 @@ class _Network(hk.Module):
         if preset.core_activation:
             x = jax.nn.relu(x)
         if preset.core_norm:
-            x = hk.LayerNorm(-1, create_scale=True, create_offset=True)(x)
+            affine = preset.core_norm_affine
+            x = hk.LayerNorm(-1, create_scale=affine, create_offset=affine)(x)
         return x, self._map(layers) if preset.pointing_heads else None
 
     def _map(self, layers: list[chex.Array]) -> chex.Array:

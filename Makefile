@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO_MINUTES ?= 10
 
-.PHONY: demo test slow lint format
+.PHONY: demo test slow faults lint format
 
 $(VENV)/installed: requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,9 @@ test: $(VENV)/installed
 
 slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow
+
+faults: $(VENV)/installed
+	$(RUN) -m experiments.faults --short
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .

@@ -37,6 +37,7 @@ setup(
         "pillow",
         "rlax>=0.1.8",
         "tensorboardX",
+        "tensorstore",
         "tqdm",
     ],
     extras_require={

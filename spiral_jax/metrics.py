@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import os
+import platform
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 from tqdm import tqdm
 
 from spiral_jax.paths import explained, make_folder, write_file
@@ -150,10 +152,12 @@ class _Board:
         make_folder(folder)
         self._folder = folder
         self._flushed = time.monotonic()
-        start = Event(step=first, session_log=SessionLog(status=SessionLog.START))
+        name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{os.getpid()}"
         with self._explaining():
-            self._events = EventsWriter(str(folder / "events"))
-            self._write(start)
+            self._events = RecordWriter(str(folder / name))
+            self._write(Event(file_version="brain.Event:2"))
+            start = SessionLog(status=SessionLog.START)
+            self._write(Event(step=first, session_log=start))
 
     def add(self, num_updates: int, value: Any) -> None:
         """Adds a summary of tensorboardX's."""
@@ -165,7 +169,7 @@ class _Board:
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        self._events.write_event(event)
+        self._events.write(event.SerializeToString())
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:

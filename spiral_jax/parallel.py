@@ -1,7 +1,9 @@
 """Which devices compute what: the only file that knows that there are several.
 
 The learners are data parallel: every device holds the parameters and works on its part of
-the batch. There are two ways to say so, with the same results:
+the batch. There are two ways to say so. From the same episodes both learn what one device
+does, up to rounding; the episodes themselves, where devices play them, are those of one
+device under jit only: under pmap each draws random numbers of its own.
 
   jit   Programs are written for the whole batch. Arrays know how they lie on the devices,
         and XLA splits the work and inserts the communication.

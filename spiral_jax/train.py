@@ -149,6 +149,11 @@ class _Run:
         Args:
           signals: how long they are caught, from the end of compilation on.
         """
+        used, found = self._config.devices, jax.local_device_count()
+        if 0 < used < found:
+            self._progress.say(
+                f"uses {used} of the {found} devices that JAX sees here; --devices=0: all"
+            )
         if done := self._learner.num_updates:
             self._progress.say(f"going on from the checkpoint of update {done}")
         # Nothing can be lost until compilation is over, so signals end it as usual.

@@ -18,6 +18,7 @@ import pytest
 from spiral_jax import train as train_module
 from spiral_jax.actor import Performance, rollout
 from spiral_jax.checkpoint import read_newest
+from spiral_jax.config import Config
 from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.queues import ParameterStore
@@ -278,6 +279,16 @@ def test_a_dead_actor_ends_the_run_with_its_traceback(tiny_config, tmp_path, mon
     assert not [t for t in threading.enumerate() if t.name.startswith("actor")]
 
 
+def test_changed_settings_leave_a_trace(tiny_config, tmp_path):
+    train(with_updates(tiny_config, 2), tmp_path)
+    changed = dataclasses.replace(with_updates(tiny_config, 4), entropy_cost=0.5)
+    train(changed, tmp_path)
+    assert Config.load(tmp_path / "config.json") == changed
+    (entry,) = json.loads((tmp_path / "earlier_settings.json").read_text())
+    assert entry["until_updates"] == 2
+    assert Config.from_dict(entry["settings"]) == with_updates(tiny_config, 2)
+
+
 def test_nan_names_update_metric_and_checkpoint(tiny_config, tmp_path):
     train(with_updates(tiny_config, 10), tmp_path)
     # A penalty whose gradient overflows float32.
@@ -303,7 +314,7 @@ def test_resuming_with_other_networks_or_against_noresume_is_refused(
         train(dataclasses.replace(tiny_config, resume=False), tmp_path)
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "timed out"
@@ -316,12 +327,17 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
         with_updates(tiny_config, 10**6), synchronous=False, checkpoint_minutes=0.02
     )
     code = (
-        "import sys, json\n"
+        "import sys, json, time\n"
         "from spiral_jax import train as t\n"
         "from spiral_jax.config import Config\n"
         "class E:\n"
         "    def __init__(self, *a): pass\n"
         "t.make_evaluator = E\n"
+        "real = t.Checkpointer.save\n"
+        "def save(*arguments):\n"
+        "    open(sys.argv[1] + '/saving', 'w').close(); time.sleep(0.5)\n"
+        "    real(*arguments)\n"
+        "t.Checkpointer.save = save\n"
         "t.train(Config.from_dict(json.loads(sys.argv[2])), sys.argv[1])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -335,7 +351,11 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
         )
         wait_for(lambda: any(p.name.isdigit() for p in saved.iterdir()))
         process.send_signal(number)
-        process.wait(timeout=60 if "CI" in os.environ else 10)
+        if number == signal.SIGTERM:  # and once more, while it saves
+            (tmp_path / "saving").unlink()
+            wait_for((tmp_path / "saving").exists)
+            process.send_signal(number)
+        process.wait(timeout=300 if "CI" in os.environ else 10)
     finally:
         process.kill()
     if number != signal.SIGKILL:

@@ -28,9 +28,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments import launch
+from experiments.cli import run
 from spiral_jax import train
 from spiral_jax.checkpoint import read_newest
 from spiral_jax.metrics import read_records
@@ -81,10 +82,10 @@ def be_the_run(phase: Path, jumps: bool) -> None:
         real = getattr(train._Run, name)
 
         def wrapped(*arguments, **named):
-            before = phase.read_text()
-            phase.write_text(PHASE_OF[name])
+            before = phase.read_text(encoding="utf-8")
+            phase.write_text(PHASE_OF[name], encoding="utf-8")
             found = real(*arguments, **named)
-            phase.write_text(before)
+            phase.write_text(before, encoding="utf-8")
             return found
 
         setattr(train._Run, name, wrapped)
@@ -119,11 +120,11 @@ class Session:
         """
         folder = Path(tempfile.mkdtemp(dir=cache.parent))
         self._phase, self._log = folder / "phase", folder / "log"
-        self._phase.write_text("start")
+        self._phase.write_text("start", encoding="utf-8")
         given = {**SETTINGS, **changes, "run_dir": run_dir, "compilation_cache": cache}
         command = [sys.executable, "-m", "experiments.faults", f"--phase={self._phase}"]
         command += [f"--clock_jumps={jumps}", *(f"--{k}={v}" for k, v in given.items())]
-        with self._log.open("w") as log:
+        with self._log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -140,11 +141,11 @@ class Session:
 
     @property
     def phase(self) -> str:
-        return self._phase.read_text()
+        return self._phase.read_text(encoding="utf-8")
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self._log.read_text(errors="replace", encoding="utf-8")
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -518,4 +519,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "faults")

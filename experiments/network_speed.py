@@ -183,7 +183,7 @@ def benchmark_networks(seconds: float, path: str) -> None:
             found += records
     if path:
         text = json.dumps([record._asdict() for record in found], indent=1)
-        Path(path).write_text(text + "\n")
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 _PARTS = ("act", "policy", "critic", "scores")

@@ -83,7 +83,7 @@ class _Process:
 def _machine() -> str:
     """Names the boot of the host, and the container, whose process numbers we see."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return platform.node()
@@ -92,7 +92,7 @@ def _machine() -> str:
 def _started(pid: int) -> str:
     """Returns when a process started, in the kernel's count; empty if it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()

@@ -56,15 +56,12 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
       process 0.
 
     Raises:
-      ValueError: `jax_enable_x64` is on.
       NotFiniteError: a metric became NaN; the last good checkpoint is named.
       OwnerError: another run is at work in the folder.
       OSError: something cannot be written, a full disk say; what is safe is named.
       ValueError: the settings do not fit those checkpoints, or all are damaged.
       BaseException: whatever an actor died of.
     """
-    if jax.config.jax_enable_x64:
-        raise ValueError("jax_enable_x64=True: networks compute in float32; set False.")
     run_dir = Path(run_dir)
     with (
         contextlib.ExitStack() as signals,  # caught until all else is closed

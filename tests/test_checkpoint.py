@@ -82,7 +82,7 @@ DAMAGES = {
     "a file": lambda checkpoint: arrays_file(checkpoint).unlink(),
     "metadata": lambda checkpoint: (checkpoint / "default" / "_METADATA").unlink(),
     "its own metadata": lambda c: (c / "_CHECKPOINT_METADATA").unlink(),
-    "checksums": lambda c: (c / "checksums.json").write_text("[3"),
+    "checksums": lambda c: (c / "checksums.json").write_text("[3", encoding="utf-8"),
     "no arrays": lambda checkpoint: shutil.rmtree(checkpoint / "default"),
     # As a copy of a running run, cut off, would be; or one of an earlier version.
     "copied half, cut": without_checksums(cut),
@@ -91,7 +91,9 @@ DAMAGES = {
         lambda checkpoint: (checkpoint / "default" / "manifest.ocdbt").unlink()
     ),
     "copied half, metadata": without_checksums(
-        lambda checkpoint: (checkpoint / "default" / "_METADATA").write_text("{")
+        lambda checkpoint: (checkpoint / "default" / "_METADATA").write_text(
+            "{", encoding="utf-8"
+        )
     ),
     "copied half, nothing": lambda c: (shutil.rmtree(c), c.mkdir()),
 }
@@ -145,7 +147,7 @@ def test_a_kill_before_the_checksums_loses_nothing(folder):
 
 
 def test_checksums_are_of_every_file(folder):
-    sums = json.loads((folder / "2" / "checksums.json").read_text())
+    sums = json.loads((folder / "2" / "checksums.json").read_text(encoding="utf-8"))
     files = {p.relative_to(folder / "2").as_posix() for p in (folder / "2").rglob("*.*")}
     assert len(sums) > 5
     assert set(sums) >= files - {"checksums.json"} - {"default/ocdbt.process_0"}

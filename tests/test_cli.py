@@ -7,12 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import pytest
 
 from experiments.cli import brush_value, explain, one_line
 from spiral_jax.metrics import NotFiniteError
-from spiral_jax.train import train
 from tests.test_experiments import ROOT, run
 
 SCRIPTS = [
@@ -146,9 +144,3 @@ def test_scripts_compute_in_float32_whatever_is_asked_of_jax():
     )
     assert result.stdout == "float32\n"
     assert result.stderr.strip().endswith("JAX_ENABLE_X64 is off here: float32 is meant.")
-
-
-def test_training_under_x64_is_refused_before_anything_is_made(tiny_config, tmp_path):
-    with jax.enable_x64(True), pytest.raises(ValueError, match="jax_enable_x64=True"):
-        train(tiny_config, tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []

@@ -37,10 +37,10 @@ def test_a_last_line_that_is_no_record_is_dropped_on_resume(tmp_path, last):
 @pytest.mark.parametrize("wrong", ["3", "{", '{"updates": 1}', "\0", '"' + "x" * 99])
 def test_another_line_that_is_no_record_is_named(tmp_path, wrong):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(f"{line(1)}\n{wrong}\n{line(2)}")
+    path.write_text(f"{line(1)}\n{wrong}\n{line(2)}", encoding="utf-8")
     with pytest.raises(ValueError, match=rf"^{path}, line 3: .* is no record; expected"):
         Metrics(tmp_path, num_updates=2, frames=1, minutes=0.5)
-    assert path.read_text() == f"{line(1)}\n{wrong}\n{line(2)}"
+    assert path.read_text(encoding="utf-8") == f"{line(1)}\n{wrong}\n{line(2)}"
 
 
 def events(folder):

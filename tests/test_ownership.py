@@ -54,7 +54,7 @@ def write_owner(run_dir, number=7, **changes):
     (run_dir / "owner").mkdir(exist_ok=True)
     path = run_dir / "owner" / f"{number}.json"
     process = dataclasses.asdict(ownership._myself())
-    path.write_text(json.dumps({**process, **changes}))
+    path.write_text(json.dumps({**process, **changes}), encoding="utf-8")
     return path
 
 
@@ -118,7 +118,7 @@ def test_signs_of_life_do_not_depend_on_clocks(tmp_path, monkeypatch):
 
 def test_a_file_that_a_kill_left_empty_is_watched(tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "BEAT_SECONDS", 0.001)
-    write_owner(tmp_path).write_text("")
+    write_owner(tmp_path).write_text("", encoding="utf-8")
     take(tmp_path).close()
 
 

@@ -31,7 +31,9 @@ def play(tmp_path, monkeypatch):
         def other(process=1, **values):
             beat = {"session": 7, "process": process, "host": "b", "pid": 40 + process}
             beat["beats"] = next(beats)
-            (tmp_path / f"{process}.json").write_text(json.dumps({**beat, **values}))
+            (tmp_path / f"{process}.json").write_text(
+                json.dumps({**beat, **values}), encoding="utf-8"
+            )
 
         return Peers(tmp_path, stuck_seconds), other, ended
 

@@ -52,7 +52,7 @@ def fill(folder):
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
-    (tmp_path / "run").write_text("")
+    (tmp_path / "run").write_text("", encoding="utf-8")
     for run_dir in (tmp_path / "run", tmp_path / "run" / "below"):
         with (
             pytest.raises(OSError, match="a file is where a folder should be") as caught,
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_the_old_file(small_disk):
     assert reason(caught.value) == (
         f"{path}: No space left on device; free some space there, or name another place."
     )
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert {p.name for p in small_disk.iterdir()} == {"config.json", "filling"}
 
 
@@ -109,11 +109,11 @@ def test_earlier_settings_are_kept_once(tmp_path):
     assert not earlier.exists()
     go_on({"rate": 2, "sizes": (1, 2)}, 20)
     # As after a kill between the two files.
-    config.write_text(json.dumps({"rate": 1, "sizes": [1, 2]}))
+    config.write_text(json.dumps({"rate": 1, "sizes": [1, 2]}), encoding="utf-8")
     go_on({"rate": 2, "sizes": (1, 2)}, 20)
-    config.write_text("{ mended by hand")
+    config.write_text("{ mended by hand", encoding="utf-8")
     go_on({"rate": 3}, 30)
-    assert json.loads(earlier.read_text()) == [
+    assert json.loads(earlier.read_text(encoding="utf-8")) == [
         {"until_updates": 20, "settings": {"rate": 1, "sizes": [1, 2]}},
         {"until_updates": 30, "settings": "{ mended by hand"},
     ]

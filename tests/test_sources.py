@@ -11,6 +11,7 @@ SOURCES = [
     *(path for name in ("spiral_jax", "experiments", "tests") for path in
       sorted((ROOT / name).rglob("*.py"))),
 ]  # fmt: skip
+NO_FILES_OF_TEXT = ("Image.open", "os.open", "ts.open", "ts.KvStore.open")
 # Position of `encoding` among the arguments of a call, and of the mode that has "b" where
 # there is no text.
 TEXT = {"read_text": (0, None), "write_text": (1, None), "open": (2, 0)}
@@ -25,7 +26,7 @@ def calls_without_encoding(tree):
         name = node.func.attr if method else getattr(node.func, "id", "")
         if name not in TEXT:
             continue
-        if method and ast.unparse(node.func) in ("Image.open", "os.open"):
+        if method and ast.unparse(node.func) in NO_FILES_OF_TEXT:
             continue
         position, mode = TEXT[name]
         if mode is not None:

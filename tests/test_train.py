@@ -284,7 +284,9 @@ def test_changed_settings_leave_a_trace(tiny_config, tmp_path):
     changed = dataclasses.replace(with_updates(tiny_config, 4), entropy_cost=0.5)
     train(changed, tmp_path)
     assert Config.load(tmp_path / "config.json") == changed
-    (entry,) = json.loads((tmp_path / "earlier_settings.json").read_text())
+    (entry,) = json.loads(
+        (tmp_path / "earlier_settings.json").read_text(encoding="utf-8")
+    )
     assert entry["until_updates"] == 2
     assert Config.from_dict(entry["settings"]) == with_updates(tiny_config, 2)
 

@@ -19,7 +19,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
     package_data={
-        "spiral_jax": ["agents/*/*"],
+        "spiral_jax": ["agents/*/*", "classifiers/*"],
         "spiral_jax.data": ["mnist_subset/*"],
         "spiral_jax.renderers.mypaint": ["brushes/*"],
     },

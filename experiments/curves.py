@@ -87,10 +87,9 @@ def draw_curve(curve: dict[str, list[float]], label: str, floor: tuple[str, floa
     for axis, key in zip(axes, UNITS):
         plot_curve(axis, curve, key)
         axis.axhline(floor[1], color="grey", linestyle=":")
-        axis.axhline(0.1 * curve["values"][0], color="tab:green", linestyle="--")
         axis.set_yscale("log")
     axes[0].set_ylabel(label)
-    axes[1].legend(["agent", floor[0], "0.1 x untrained"])
+    axes[1].legend(["agent", floor[0]])
     return figure
 
 

@@ -256,7 +256,7 @@ class Config:
     checkpoint_minutes: float = _setting(2.0, "Minutes between checkpoints.")
     evaluate_minutes: float = _setting(
         5.0,
-        "Minutes between Fréchet distances and sample sheets; 0: only at the end.",
+        "Minutes between evaluations and sample sheets; 0: only at the end.",
     )
 
     def __post_init__(self):
@@ -520,12 +520,12 @@ _PAPER_COLOR = Config(dataset="celeba", use_color=True, critic_width=32, **_LONG
 # reached in what time; the figures' own commands, and more, are in docs/presets.md.
 PRESETS: dict[str, Config] = {
     # --preset=mnist_small --max_minutes=60
-    # Digits, 32 px, 6 commands. In ten minutes on 2 cores 0.10 of the untrained agent's
-    # Fréchet distance, in an hour on one core 0.05 (real digits: 0.04).
+    # Digits, 32 px, 6 commands. In an hour on one core precision @@P@@ (real digits:
+    # @@PR@@).
     "mnist_small": _MNIST_SMALL,
     # --preset=mnist_long_small --max_minutes=60
-    # Digits in 48 commands: what SPIRAL++ does with hundreds. 0.14 in 12 minutes on one
-    # core.
+    # Digits in 48 commands: what SPIRAL++ does with hundreds. In 12 minutes on one core
+    # half-way to digits.
     "mnist_long_small": dataclasses.replace(
         _MNIST_SMALL,
         episode_length=49,
@@ -534,7 +534,8 @@ PRESETS: dict[str, Config] = {
         **_LONG_EPISODES,
     ),
     # --preset=mnist_compound_small --max_minutes=60
-    # Digits in strokes of several points each. 0.19 in 26 minutes on one core.
+    # Digits in strokes of several points each. In 26 minutes on one core half-way to
+    # digits.
     "mnist_compound_small": dataclasses.replace(
         _MNIST_SMALL, compound=True, episode_length=10
     ),
@@ -545,8 +546,8 @@ PRESETS: dict[str, Config] = {
         _MNIST_SMALL, conditional=True, policy="pointer"
     ),
     # --preset=mnist_pen --max_minutes=60
-    # Digits, 64 px, 19 commands, libmypaint's pen. 0.13 in 30 minutes on one core: no
-    # digits yet.
+    # Digits, 64 px, 19 commands, libmypaint's pen. In 30 minutes on one core no digits
+    # yet.
     "mnist_pen": Config(
         brush="classic/pen",
         policy="small",
@@ -557,8 +558,8 @@ PRESETS: dict[str, Config] = {
         **_LONG_EPISODES,
     ),
     # --preset=scenes_small --max_minutes=92
-    # One or two objects, three commands: one may be spent on mending. 0.29 of the
-    # untrained agent's l2, 98 % of objects in their cell.
+    # One or two objects, three commands: one may be spent on mending. 0.43 of a blank
+    # picture's l2, 98 % of objects in their cell.
     "scenes_small": dataclasses.replace(
         _MNIST_SMALL,
         dataset="scenes",
@@ -579,8 +580,8 @@ PRESETS: dict[str, Config] = {
     # Characters, 32 px, 9 commands. Not yet run.
     "omniglot_small": _OMNIGLOT_SMALL,
     # --preset=omniglot_conditional_small --data_dir=data/omniglot --max_minutes=50
-    # The same, shown what to draw; measured on alphabets that it has never seen: 0.49 of
-    # the untrained agent's l2.
+    # The same, shown what to draw; measured on alphabets that it has never seen: 0.75 of
+    # a blank canvas's l2.
     "omniglot_conditional_small": dataclasses.replace(
         _OMNIGLOT_SMALL,
         conditional=True,

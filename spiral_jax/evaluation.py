@@ -1,202 +1,118 @@
-"""How good the drawings are: the Fréchet distance in the features of a small network.
+"""How good drawings of unconditional agents are, beside real pictures and blank ones.
 
-For MNIST a digit classifier, which this code trains on the run's own training digits, so
-that nothing needs downloading. Distances of two runs compare only if they share the
-classifier's seed, data and canvas width, as runs of one preset do.
-
-Other data have no digits, or no labels at all. Their features are those of the
-same network with random weights, as Naeem et al. 2020 propose where no classifier of the
-domain is at hand; always the same weights, so that distances compare between all runs of
-one data set, canvas width and number of channels. They see ink, colours and shapes, not
-what a picture is of.
-
-Either way the ratio to the untrained agent's distance is the figure to quote.
+What is measured is in `measures`, what networks make of pictures in `features`;
+docs/measures.md explains both, and what the figures are worth.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import haiku as hk
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from tqdm import tqdm
+from absl import logging
 
-from spiral_jax.checkpoint import load_params, save_params
-from spiral_jax.data import Dataset, EpochOrder, LabelledImages, to_float
-from spiral_jax.networks.layers import Downsample
+from spiral_jax.config import Config
+from spiral_jax.data import Dataset
+from spiral_jax.features import (
+    NUM_CLASSES,
+    Looks,
+    accuracy,
+    as_ink,
+    classify,
+    encode,
+    fit_autoencoder,
+    load_classifiers,
+    split,
+)
+from spiral_jax.measures import class_variation, frechet_distance, precision_and_recall
 from spiral_jax.queues import Stopped
 from spiral_jax.system import System, sample_trajectories
 
-NUM_FEATURES = 64
 NUM_SAMPLES = 2000
-EPOCHS = 12
-BATCH_SIZE = 100
 LEAST_ACCURACY = 0.975
-CHUNK = 500
-RANDOM_SEED = 0
+CONFIDENT = 0.99
+
+# What the measures in metrics.jsonl are called for readers, and how they are written.
+_NAMES = {
+    "digits/precision": ("precision", ".3f"),
+    "digits/recall": ("recall", ".3f"),
+    "digits/confident": (f"sure (p > {CONFIDENT})", ".3f"),
+    "digits/class_variation": ("class variation", ".3f"),
+    "pictures/precision": ("precision", ".3f"),
+    "pictures/recall": ("recall", ".3f"),
+    "frechet/distance": ("Fréchet distance", ".4g"),
+    "frechet/lowest": ("  lowest", ".4g"),
+    "frechet/highest": ("  highest", ".4g"),
+}
+_IN_SHORT = (
+    *("digits/precision", "pictures/precision"),
+    *("digits/confident", "frechet/distance"),
+)
 
 
-class Classifier(NamedTuple):
-    """A digit classifier, or a network of its form with random weights.
+def compare(drawn: Looks, real: Looks) -> dict[str, float]:
+    """Compares drawings with real pictures, by what the same networks make of them.
 
-    Attributes:
-      params: parameters.
-      test_accuracy: share of test digits classified right, in 0..1; None: random weights.
+    Returns:
+      Means over the networks, by their names in metrics.jsonl: precision and recall;
+      where networks know classes, the share of drawings that they are sure about, and the
+      variation of classes; the Fréchet distance, and of several networks the lowest and
+      the highest one.
     """
-
-    params: hk.Params
-    test_accuracy: float | None
-
-    def __str__(self) -> str:
-        if self.test_accuracy is None:
-            return "a network with random weights"
-        return f"a classifier that knows {self.test_accuracy:.2%} of the test digits"
-
-
-def _network(images: jax.Array, dropout_key: jax.Array | None = None):
-    """Returns logits `[N, 10]` and penultimate features `[N, 64]`."""
-    x = 2.0 * images - 1.0
-    for channels in (32, 64):
-        x = jax.nn.relu(Downsample(channels)(x))
-    while x.shape[1] > 8:
-        x = jax.nn.relu(Downsample(64)(x))
-    x = hk.Flatten()(x)
-    if dropout_key is not None:
-        x = hk.dropout(dropout_key, 0.5, x)
-    features = jax.nn.relu(hk.Linear(NUM_FEATURES)(x))
-    return hk.Linear(10)(features), features
+    pairs = list(zip(real.features, drawn.features))
+    distances = [frechet_distance(*pair) for pair in pairs]
+    precision, recall = np.mean([precision_and_recall(*pair) for pair in pairs], axis=0)
+    kind = "pictures" if drawn.probabilities is None else "digits"
+    found = {f"{kind}/precision": float(precision), f"{kind}/recall": float(recall)}
+    if drawn.probabilities is not None:
+        classes = zip(*(x.probabilities.argmax(axis=-1) for x in (drawn, real)))
+        variations = [class_variation(*pair, NUM_CLASSES) for pair in classes]
+        found["digits/confident"] = confident_share(drawn)
+        found["digits/class_variation"] = float(np.mean(variations))
+    found["frechet/distance"] = float(np.mean(distances))
+    if len(distances) > 1:
+        found |= {"frechet/lowest": min(distances), "frechet/highest": max(distances)}
+    return found
 
 
-_NETWORK = hk.without_apply_rng(hk.transform(_network))
-_APPLY = jax.jit(_NETWORK.apply)
-
-
-def train_classifier(data: Dataset, seed: int, progress: bool = True) -> Classifier:
-    """Trains the classifier: Adam with a cosine schedule, random shifts, dropout.
-
-    Args:
-      data: digits with labels.
-      seed: of the initial weights, order, shifts and dropout.
-      progress: whether to show a bar.
-    """
-    images = data.train.images
-    steps = EPOCHS * len(images) // BATCH_SIZE
-    optimiser = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
-    params = _NETWORK.init(jax.random.key(seed), to_float(images[:1]))
-
-    def loss(params, x, labels, key):
-        logits, _ = _NETWORK.apply(params, x, key)
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
-
-    @jax.jit
-    def update(params, opt_state, step, x, labels):
-        key = jax.random.fold_in(jax.random.key(seed), step)
-        shift_key, dropout_key = jax.random.split(key)
-        # Digits drawn by the agent are not centred as the data are.
-        shifts = jax.random.randint(shift_key, [len(x), 2], -2, 3)
-        x = jax.vmap(lambda image, shift: jnp.roll(image, shift, axis=(0, 1)))(x, shifts)
-        gradients = jax.grad(loss)(params, x, labels, dropout_key)
-        updates, opt_state = optimiser.update(gradients, opt_state)
-        return optax.apply_updates(params, updates), opt_state
-
-    opt_state = optimiser.init(params)
-    order = EpochOrder(len(images), seed)
-    for step in tqdm(
-        range(steps), desc="digit classifier", disable=not progress, leave=False
-    ):
-        index = order.batch(BATCH_SIZE, step)
-        params, opt_state = update(
-            params, opt_state, step, to_float(images[index]), data.train.labels[index]
-        )
-    classifier = Classifier(params, None)
-    return classifier._replace(test_accuracy=accuracy(classifier, data.test))
-
-
-def random_classifier(shape: tuple[int, int, int]) -> Classifier:
-    """Makes the network with random weights for pictures of a shape (H, W, C)."""
-    example = np.zeros([1, *shape], np.float32)
-    return Classifier(_NETWORK.init(jax.random.key(RANDOM_SEED), example), None)
-
-
-def accuracy(classifier: Classifier, data: LabelledImages) -> float:
-    """Returns the share of digits that are classified right."""
-    return float(np.mean(classify(classifier, data.images) == data.labels))
-
-
-def classify(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Takes pictures `[N, H, W, C]`, see `features`, for digits: `[N]` integers."""
-    return np.argmax(_outputs(classifier, images)[0], axis=-1)
-
-
-def features(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Maps pictures `[N, H, W, C]` to features `[N, 64]` float64.
-
-    Args:
-      classifier: trained or random.
-      images: float32 in 0..1, or uint8, which may be more than memory holds.
-    """
-    return _outputs(classifier, images)[1].astype(np.float64)
-
-
-def _outputs(classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, ...]:
-    found = []
-    for i in range(0, len(images), CHUNK):
-        chunk = images[i : i + CHUNK]
-        chunk = to_float(chunk) if chunk.dtype == np.uint8 else chunk
-        found.append(_APPLY(classifier.params, chunk))
-    return tuple(np.concatenate(parts) for parts in zip(*found))
-
-
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Returns the Fréchet distance of two sets of features, fitted by Gaussians.
-
-    `|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))` (Heusel et al. 2017, equation 6).
-
-    Args:
-      a, b: `[N, F]` and `[M, F]` float64.
-    """
-    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    # The root of S_a S_b has the trace of the root of the symmetric
-    # S_a^(1/2) S_b S_a^(1/2), which needs no complex arithmetic.
-    eigenvalues, vectors = np.linalg.eigh(cov_a)
-    root_a = (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T
-    cross = np.linalg.eigvalsh(root_a @ cov_b @ root_a)
-    trace = np.trace(cov_a) + np.trace(cov_b)
-    trace -= 2.0 * np.sum(np.sqrt(np.maximum(cross, 0.0)))
-    return float(np.sum((mean_a - mean_b) ** 2) + trace)
+def confident_share(looks: Looks) -> float:
+    """Returns the share of pictures of whose class networks are sure, p > 0.99."""
+    return float(np.mean(looks.probabilities.max(axis=-1) > CONFIDENT))
 
 
 class Table(NamedTuple):
-    """Fréchet distances to the test pictures.
+    """Measures of an agent's drawings, and what to hold them against.
 
     Attributes:
-      untrained: of the agent that training starts from.
-      now: of this agent.
-      real: of as many real training pictures; no agent should be expected below it.
+      title: what is measured, and by what.
+      agent: of its drawings, as `compare` returns them.
+      real: of training pictures that the networks have not learnt from: no agent should
+        be expected to do better.
+      blank: of blank canvases.
+      test_confident: the share of the test digits themselves of whose class networks are
+        sure; None: networks know no classes.
     """
 
-    untrained: float
-    now: float
-    real: float
+    title: str
+    agent: dict[str, float]
+    real: dict[str, float]
+    blank: dict[str, float]
+    test_confident: float | None
+
+    @property
+    def floor(self) -> tuple[str, float]:
+        """What curves are to come down to: its name, and the Fréchet distance."""
+        return "real pictures", self.real[Evaluator.metric]
 
     def __str__(self) -> str:
-        others = {"this agent": self.now, "real training pictures": self.real}
-        title = "Fréchet distance to the test pictures"
-        return beside_untrained(title, self.untrained, others)
-
-
-def beside_untrained(title: str, untrained: float, others: dict[str, float]) -> str:
-    """Writes distances below each other, and all as shares of the untrained agent's."""
-    lines = [title, f"  {'untrained agent':24s} {untrained:#8.4g}"]
-    lines += [
-        f"  {name:24s} {value:#8.4g}   ({value / untrained:.3f} of untrained)"
-        for name, value in others.items()
-    ]
-    return "\n".join(lines)
+        lines = [self.title, f"{'':24s}  this agent       real      blank"]
+        for key, value in self.agent.items():
+            name, form = _NAMES[key]
+            values = (value, self.real[key], self.blank[key])
+            line = f"  {name:22s}" + "".join(f"{x:>12{form}}" for x in values)
+            if key == "digits/confident":
+                line += f"   (test digits: {self.test_confident:{form}})"
+            lines.append(line)
+        return "\n".join(lines)
 
 
 def draw(
@@ -231,31 +147,28 @@ def draw(
 
 
 class Evaluator:
-    """Measures drawings of agents against a run's test pictures.
+    """Measures drawings of agents against a run's test pictures, the first 2,000.
 
     Attributes:
-      metric, label: what the measure is called in metrics.jsonl, and for readers.
-      classifier: whose features are compared.
+      metric, label: what the measure that is drawn as a curve is called in metrics.jsonl,
+        and for readers.
+      ruler: what looks at pictures, in words.
     """
 
     metric = "frechet/distance"
     label = "Fréchet distance"
 
-    def __init__(self, system: System, data: Dataset, run_dir: Path):
-        """Takes the pictures; a digit classifier is cached in `run_dir`."""
+    def __init__(self, system: System, data: Dataset):
+        """Takes the pictures. No seed of the run has a part in what is looked at."""
         self._system = system
-        if system.config.dataset == "mnist":
-            path, seed = run_dir / "classifier.npz", system.seed("evaluation")
-            self.classifier = cached_classifier(path, data, seed)
-        else:
-            self.classifier = random_classifier(data.test.images.shape[1:])
-        self._test = features(self.classifier, data.test.images)
-        real = features(self.classifier, data.train.images[:NUM_SAMPLES])
-        self._real = frechet_distance(real, self._test)
+        self._background = system.config.background
+        self._real = split(data.train.images)[1]
+        self.ruler, self._look = _ruler(system.config, data)
+        self._test = self._look(self._ink(data.test.images[:NUM_SAMPLES]))
 
-    def distance(
+    def measure(
         self, params: Any, stopped: Callable[[], bool] = lambda: False
-    ) -> tuple[float, np.ndarray]:
+    ) -> tuple[dict[str, float], np.ndarray]:
         """Measures 2,000 drawings, always of the same noise and random keys.
 
         Args:
@@ -263,32 +176,60 @@ class Evaluator:
           stopped: asked between batches whether to give up.
 
         Returns:
-          The Fréchet distance, and the drawings `[2000, H, W, C]`.
+          What `compare` returns, and the drawings `[2000, H, W, C]`.
 
         Raises:
           Stopped: `stopped` said so.
         """
         drawings = draw(self._system, params, NUM_SAMPLES, stopped)
-        found = features(self.classifier, drawings)
-        return frechet_distance(found, self._test), drawings
+        return self._compare(drawings), drawings
 
-    def table(self, now: float) -> Table:
-        """Puts an agent's distance beside the untrained one's and real pictures'."""
-        untrained, _ = self.distance(self._system.initial_policy())
-        return Table(untrained, now, self._real)
-
-
-def cached_classifier(path: Path, data: Dataset, seed: int) -> Classifier:
-    """Loads the classifier from `path` (arrays only), or trains it and writes it."""
-    if path.exists():
-        params, numbers = load_params(path, ("test_accuracy",))
-        return Classifier(params, numbers["test_accuracy"])
-    classifier = train_classifier(data, seed)
-    if classifier.test_accuracy < LEAST_ACCURACY:
-        raise RuntimeError(
-            f"The digit classifier reached {classifier.test_accuracy:.2%} on the test "
-            f"digits; {LEAST_ACCURACY:.1%} is needed for its features to mean "
-            "something. Train on more digits (--data_dir), or with another --seed."
+    def table(self, agent: dict[str, float]) -> Table:
+        """Puts what `measure` returned beside real pictures and blank canvases."""
+        blank = np.stack([self._system.blank] * 2)  # thousands would say the same
+        num_test = self._test.features.shape[1]
+        knows = self._test.probabilities is not None
+        return Table(
+            title=f"{NUM_SAMPLES:,} drawings beside {num_test:,} test pictures, as seen "
+            f"by {self.ruler}",
+            agent=agent,
+            real=self._compare(self._real),
+            blank=self._compare(blank),
+            test_confident=confident_share(self._test) if knows else None,
         )
-    save_params(path, classifier.params, test_accuracy=classifier.test_accuracy)
-    return classifier
+
+    def in_short(self, measures: dict[str, float]) -> str:
+        """Writes the most telling ones of an agent's measures in a line."""
+        told = {k: v for k, v in measures.items() if k in _IN_SHORT}
+        names = ((*_NAMES[key], value) for key, value in told.items())
+        return ", ".join(f"{name} {value:{form}}" for name, form, value in names)
+
+    def _ink(self, images: np.ndarray) -> np.ndarray:
+        return as_ink(images, self._background)
+
+    def _compare(self, images: np.ndarray) -> dict[str, float]:
+        return compare(self._look(self._ink(images)), self._test)
+
+
+def _ruler(config: Config, data: Dataset) -> tuple[str, Callable[[np.ndarray], Looks]]:
+    """Returns what looks at the pictures of a run, in words and as a function of ink."""
+    if config.dataset == "mnist":
+        classifiers = load_classifiers()
+        # The embedded digits are what classifiers were made for; other files may hold
+        # other things.
+        test = [x[:NUM_SAMPLES] for x in data.test]
+        looks = classify(classifiers, as_ink(test[0], config.background))
+        share = accuracy(looks, test[1])
+        if not config.data_dir or share >= LEAST_ACCURACY:
+            name = f"{len(classifiers)} classifiers of digits"
+            return name, lambda ink: classify(classifiers, ink)
+        logging.warning(
+            "The classifiers of digits are right about %.1f%% of the test pictures in "
+            "data_dir=%r, where MNIST has over %.1f%%: these seem to be other things. "
+            "They are measured as pictures without labels.",
+            *(100 * share, config.data_dir, 100 * LEAST_ACCURACY),
+        )
+    learnt, _ = split(data.train.images)
+    autoencoder = fit_autoencoder(as_ink(learnt, config.background))
+    name = "a linear autoencoder of the training pictures"
+    return name, lambda ink: encode(autoencoder, ink)

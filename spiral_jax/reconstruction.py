@@ -1,13 +1,12 @@
 """How well conditional agents redraw what they are shown: l2 on held-out targets."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from spiral_jax.data import Dataset, to_float
-from spiral_jax.evaluation import Evaluator, beside_untrained, draw
+from spiral_jax.evaluation import Evaluator, draw
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import System
 
@@ -18,19 +17,25 @@ class Reconstruction(NamedTuple):
     """Mean l2 distances of finished canvases to held-out targets.
 
     Attributes:
-      untrained: of the agent that training starts from.
       now: of this agent.
       blank: of blank canvases, what an agent gets that draws nothing.
     """
 
-    untrained: float
     now: float
     blank: float
 
+    @property
+    def floor(self) -> tuple[str, float]:
+        """What curves are to come below: its name, and the distance."""
+        return "blank canvas", self.blank
+
     def __str__(self) -> str:
-        others = {"this agent": self.now, "blank canvas": self.blank}
-        title = "l2 distance to held-out targets"
-        return beside_untrained(title, self.untrained, others)
+        return (
+            "l2 distance to held-out targets\n"
+            f"  {'this agent':24s} {self.now:#8.4g}   "
+            f"({self.now / self.blank:.3f} of blank)\n"
+            f"  {'blank canvas':24s} {self.blank:#8.4g}"
+        )
 
 
 class ReconstructionEvaluator:
@@ -43,14 +48,14 @@ class ReconstructionEvaluator:
     metric = "reconstruction/l2"
     label = "held-out l2"
 
-    def __init__(self, system: System, data: Dataset, run_dir: Path):
-        """Takes the test pictures; `run_dir` is not needed here, see `Evaluator`."""
+    def __init__(self, system: System, data: Dataset):
+        """Takes the test pictures."""
         self._system = system
         self._targets = to_float(data.test.images[:NUM_TARGETS])
 
-    def distance(
+    def measure(
         self, params: Any, stopped: Callable[[], bool] = lambda: False
-    ) -> tuple[float, np.ndarray]:
+    ) -> tuple[dict[str, float], np.ndarray]:
         """Measures one drawing of each target, always of the same random keys.
 
         Args:
@@ -58,8 +63,8 @@ class ReconstructionEvaluator:
           stopped: asked between batches whether to give up.
 
         Returns:
-          The mean of `|canvas - target|_2`, and targets and finished canvases in turns,
-          `[2N, H, W, C]`.
+          The mean of `|canvas - target|_2` by its name in metrics.jsonl, and targets and
+          finished canvases in turns, `[2N, H, W, C]`.
 
         Raises:
           Stopped: `stopped` said so.
@@ -67,23 +72,23 @@ class ReconstructionEvaluator:
         num, targets = len(self._targets), self._targets
         drawings = draw(self._system, params, num, stopped, targets)
         pairs = np.stack([targets, drawings], axis=1)
-        return self._mean(drawings), pairs.reshape(-1, *drawings.shape[1:])
+        measures = {self.metric: self._mean(drawings)}
+        return measures, pairs.reshape(-1, *drawings.shape[1:])
 
-    def table(self, now: float) -> Reconstruction:
-        """Puts an agent's distance beside the untrained one's and blank canvases'."""
-        untrained, _ = self.distance(self._system.initial_policy())
-        environment = self._system.environment(len(self._targets))
-        blank = environment.reset().observation["canvas"]
-        environment.close()
-        return Reconstruction(untrained, now, self._mean(blank))
+    def table(self, agent: dict[str, float]) -> Reconstruction:
+        """Puts what `measure` returned beside blank canvases."""
+        blank = np.broadcast_to(self._system.blank, self._targets.shape)
+        return Reconstruction(agent[self.metric], self._mean(blank))
+
+    def in_short(self, measures: dict[str, float]) -> str:
+        """Writes what `measure` returned in a line."""
+        return f"{self.label} {measures[self.metric]:.4g}"
 
     def _mean(self, drawings: np.ndarray) -> float:
         return -float(np.mean(negative_distance(drawings, self._targets)))
 
 
-def make_evaluator(
-    system: System, data: Dataset, run_dir: Path
-) -> Evaluator | ReconstructionEvaluator:
-    """Makes what measures this run's agent: conditional ones by l2, others by Fréchet."""
+def make_evaluator(system: System, data: Dataset) -> Evaluator | ReconstructionEvaluator:
+    """Makes what measures this run's agent: conditional ones by what they were shown."""
     make = ReconstructionEvaluator if system.config.conditional else Evaluator
-    return make(system, data, run_dir)
+    return make(system, data)

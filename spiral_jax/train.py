@@ -39,18 +39,17 @@ SHEET_DRAWINGS = 100
 def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
-    Leaves `config.json`, `metrics.jsonl`, `samples.png`, `classifier.npz`,
-    `checkpoints/` and `tensorboard/` in the folder, and in `earlier_settings.json` what
-    config.json held before, if settings were changed on the way. Of several processes
-    (see `hosts`) all call it, with the same arguments; all but process 0 write parts of
-    checkpoints only.
+    Leaves `config.json`, `metrics.jsonl`, `samples.png`, `checkpoints/` and
+    `tensorboard/` in the folder, and in `earlier_settings.json` what config.json held
+    before, if settings were changed on the way. Of several processes (see `hosts`) all
+    call it, with the same arguments; all but process 0 write parts of checkpoints only.
 
     Args:
       config: the settings.
       run_dir: the run's folder; made if absent. All processes see the same.
 
     Returns:
-      The Fréchet distances of the untrained agent, of this one and of real pictures; of
+      How good the agent's drawings are, beside real pictures and blank canvases; of
       conditional agents, l2 distances to held-out targets;
       None after Ctrl-C or SIGTERM, which save and return early, and in all processes but
       process 0.
@@ -111,7 +110,7 @@ class _Run:
             settings = dataclasses.asdict(config)
             keep_earlier_settings(run_dir, settings, self._learner.num_updates)
             config.save(run_dir / CONFIG_FILE)
-            self._evaluator = make_evaluator(self._system, data, run_dir)
+            self._evaluator = make_evaluator(self._system, data)
         self._metrics = Metrics(
             run_dir if peers.first else None,
             self._learner.num_updates,
@@ -295,31 +294,31 @@ class _Run:
         if self._owner is not None:
             self._owner.check()
 
-    def _evaluate(self) -> float:
+    def _evaluate(self) -> dict[str, float]:
         """Writes how well the agent draws, and a sheet of samples."""
         with self._peers.busy("evaluating"):
-            distance, drawings = self._evaluator.distance(
+            measures, drawings = self._evaluator.measure(
                 self._learner.average, lambda: self._peers.stopping
             )
         self._check_owner()
         updates = self._learner.num_updates
-        self._metrics.write(updates, self._frames, {self._evaluator.metric: distance})
+        self._metrics.write(updates, self._frames, measures)
         page = sheet(drawings[:SHEET_DRAWINGS])
         save_png(self._dir / "samples.png", page, scale=2)
         self._metrics.picture(updates, "samples", page)
         self._progress.say(
             f"{updates} updates, {self._frames:,} frames, "
-            f"{self._metrics.minutes:.1f} min: {self._evaluator.label} {distance:.4g}"
+            f"{self._metrics.minutes:.1f} min: {self._evaluator.in_short(measures)}"
         )
-        return distance
+        return measures
 
     def _finish(self) -> Table | Reconstruction | None:
         self._save()
         if not self._peers.first:
             return None
-        distance = self._evaluate()
-        with self._peers.busy("evaluating the untrained agent"):
-            return self._evaluator.table(distance)
+        measures = self._evaluate()
+        with self._peers.busy("measuring real pictures"):
+            return self._evaluator.table(measures)
 
     def close(self) -> None:
         self._progress.close()

@@ -162,18 +162,19 @@ def test_targets_depend_on_the_rollouts_number_alone(config):
     assert not np.array_equal(first.trajectory.targets, second.trajectory.targets)
 
 
-def test_reconstruction_is_measured_on_held_out_targets(config, tmp_path):
+def test_reconstruction_is_measured_on_held_out_targets(config):
     system = make_system(config)
     data = load_dataset(config)
     params = system.initial_policy()
-    evaluator = ReconstructionEvaluator(system, data, tmp_path)
-    distance, pairs = evaluator.distance(params)
+    evaluator = ReconstructionEvaluator(system, data)
+    measures, pairs = evaluator.measure(params)
     targets, drawings = pairs[::2], pairs[1::2]
     np.testing.assert_array_equal(targets, to_float(data.test.images[:500]))
     by_hand = np.mean([np.linalg.norm(d - t) for d, t in zip(drawings, targets)])
-    assert distance == pytest.approx(by_hand, rel=1e-5)
-    table = evaluator.table(distance)
-    assert table.now == table.untrained == distance
+    assert measures == {"reconstruction/l2": pytest.approx(by_hand, rel=1e-5)}
+    assert "held-out l2" in evaluator.in_short(measures)
+    table = evaluator.table(measures)
+    assert table.now == measures["reconstruction/l2"]
     blank = np.mean([np.linalg.norm(1 - t) for t in targets])
     assert table.blank == pytest.approx(blank, rel=1e-5)
     few = sample_drawings(system, params, 3, 0, targets[:2])

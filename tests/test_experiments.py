@@ -77,7 +77,7 @@ def test_config_survives_json():
 def test_launch_then_sample_and_evaluate(tmp_path):
     result = run("launch", f"--run_dir={tmp_path}", *TINY)
     assert result.returncode == 0, result.stderr
-    assert "real training pictures" in result.stdout
+    assert "precision" in result.stdout
     result = run("sample", f"--run_dir={tmp_path}", "--num=5")
     assert result.returncode == 0, result.stderr
     assert frames_of(tmp_path / "drawing.gif") == 4
@@ -103,8 +103,13 @@ def test_launch_then_sample_and_evaluate(tmp_path):
     assert result.returncode == 0, result.stderr
     with Image.open(curve) as image:
         assert image.size[0] > image.size[1]
-    rows = dict(re.findall(r"^  (\w+ \w+) +([\d.]+)", result.stdout, flags=re.M))
-    assert rows["this agent"] != rows["untrained agent"]
+    agent, real, blank = map(
+        float, re.search(r"Fréchet distance +(\S+) +(\S+) +(\S+)", result.stdout).groups()
+    )
+    assert real < agent
+    assert real < blank
+    untrained = re.search(r"untrained agent: .*Fréchet distance (\S+)", result.stdout)
+    assert float(untrained[1]) != agent
 
 
 def test_sample_without_a_run_says_so(tmp_path):

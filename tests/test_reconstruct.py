@@ -111,9 +111,9 @@ def test_held_out_scenes(scenes_run, tmp_path):
     agent = load_agent(scenes_run)
     system = agent.system
     data = load_dataset(system.config)
-    evaluator = ReconstructionEvaluator(system, data, scenes_run)
-    distance, pairs = evaluator.distance(agent.params)
-    assert metrics["l2"] == pytest.approx(distance, rel=1e-5)
+    evaluator = ReconstructionEvaluator(system, data)
+    measures, pairs = evaluator.measure(agent.params)
+    assert metrics["l2"] == pytest.approx(measures["reconstruction/l2"], rel=1e-5)
     assert f"mean l2 {metrics['l2']:.4g}" in result.stdout
     # The programs draw what was measured.
     text = (tmp_path / "programs.json").read_text(encoding="utf-8")

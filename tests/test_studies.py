@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import shutil
 
@@ -19,14 +18,11 @@ from experiments.studies import (
     unconditional_mnist,
 )
 from experiments.studies.reward_forms import visible_strokes
-from experiments.studies.study import TINY, Options, Study, load_variants, measure
-from spiral_jax.config import preset
+from experiments.studies.study import Options, Study, load_variants, measure
 from spiral_jax.data import to_float
 from spiral_jax.environments import Painting
-from spiral_jax.evaluation import cached_classifier
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
-from spiral_jax.system import load_dataset, make_system
 from tests.conftest import SHARED_DATA, needs_gl, write_faces
 from tests.test_experiments import run
 
@@ -111,15 +107,15 @@ def scenes_result(scenes_run, tmp_path_factory):
 
 @needs_gl
 def test_scenes_are_measured_as_the_run_measures_them(scenes_result):
-    runs, agents, result = scenes_result
+    _, agents, result = scenes_result
     assert list(result["variants"]) == ["critic", "l2"]
     variant, agent = result["variants"]["l2"], agents["l2"]
     assert variant["curve"]["updates"] == [0, 2]
     assert variant["curve"]["values"] == [variant["untrained"], 1.5]
     assert variant["now"] != variant["untrained"]
-    evaluator = ReconstructionEvaluator(agent.system, agent.data, runs)
-    distance, pairs = evaluator.distance(agent.params)
-    assert variant["now"] == pytest.approx(distance, rel=1e-6)
+    evaluator = ReconstructionEvaluator(agent.system, agent.data)
+    measures, pairs = evaluator.measure(agent.params)
+    assert variant["now"] == pytest.approx(measures["reconstruction/l2"], rel=1e-6)
     # The search and the agents are compared on the same pictures, the first three.
     targets, drawings = pairs[::2], pairs[1::2]
     first = np.mean([np.linalg.norm(d - t) for d, t in zip(drawings[:3], targets)])
@@ -220,15 +216,6 @@ def test_enlarged_canvases_are_blurred_and_drawn_ones_are_not():
     assert rerendered.blurred_share(larger) > 0.2
 
 
-@pytest.fixture(scope="module")
-def classifier_file(tmp_path_factory):
-    """The digit classifier of tiny runs: trained once for all of them."""
-    config = dataclasses.replace(preset("mnist_small"), **TINY)
-    system, path = make_system(config), tmp_path_factory.mktemp("c") / "classifier.npz"
-    cached_classifier(path, load_dataset(config), system.seed("evaluation"))
-    return path
-
-
 @pytest.mark.parametrize(
     "study",
     [
@@ -244,7 +231,7 @@ def classifier_file(tmp_path_factory):
     ],
     ids=lambda study: study.STUDY.name,
 )
-def test_studies_run_from_end_to_end(study, classifier_file, tmp_path, monkeypatch):
+def test_studies_run_from_end_to_end(study, tmp_path, monkeypatch):
     # Compilation is most of the time, and these sizes gain nothing by it.
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     name, labels = study.STUDY.name, list(study.STUDY.variants)
@@ -257,9 +244,6 @@ def test_studies_run_from_end_to_end(study, classifier_file, tmp_path, monkeypat
         flags += [f"--data_dir={SHARED_DATA / 'omniglot'}", f"--transfer={strokes}"]
     if study is faces:
         flags += [f"--data_dir={write_faces(tmp_path / 'celeba')}"]
-    for folder in (runs, *(runs / label for label in labels)):
-        folder.mkdir()
-        shutil.copy(classifier_file, folder)
     if study is reward_forms:  # one for all: it is the same code, and takes long
         result = run(f"studies.{name}", *flags, f"--only={labels[-1]}")
         assert result.returncode == 0, result.stderr

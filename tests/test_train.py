@@ -35,15 +35,18 @@ def no_evaluation(monkeypatch):
     class NoEvaluator:
         metric, label = "frechet/distance", "Fréchet distance"
 
-        def __init__(self, system, data, run_dir):
+        def __init__(self, system, data):
             self._system = system
 
-        def distance(self, params, stopped=None):
+        def measure(self, params, stopped=None):
             drawings = sample_drawings(self._system, params, 4, seed=0)
-            return 1.0, drawings.canvases[-1]
+            return {self.metric: 1.0, "digits/precision": 0.5}, drawings.canvases[-1]
 
-        def table(self, params):
-            return Table(1.0, 1.0, 1.0)
+        def in_short(self, measures):
+            return f"Fréchet distance {measures[self.metric]}"
+
+        def table(self, measures):
+            return Table("", measures, measures, measures, None)
 
     monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
 

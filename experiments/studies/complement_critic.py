@@ -4,8 +4,8 @@ r"""What a conditional critic is shown: pairs, or halves that complete each othe
 
 Trains three conditional MNIST agents on the same budget: with the critic of pairs, with
 the complement critic of SPIRAL++, and with the distance to the target. The figure shows
-l2 on held-out digits against frames, and how many drawings a digit classifier takes for
-the digit that was shown: an agent may hit that without hitting its px.
+l2 on held-out digits against frames, and how many drawings classifiers take for the digit
+that was shown: an agent may hit that without hitting its px.
 OUT/complement_critic_drawings.png shows what they draw.
 experiments/studies/study.py explains how to train side by side.
 """
@@ -24,7 +24,7 @@ from experiments.studies.study import (
     run_study,
     save_rows,
 )
-from spiral_jax.evaluation import cached_classifier, classify
+from spiral_jax.features import accuracy, as_ink, classify, load_classifiers
 
 STUDY = Study(
     name="complement_critic",
@@ -41,15 +41,14 @@ COLORS = {"pairs": "tab:blue", "complement": "tab:green", "l2": "tab:orange"}
 def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options) -> None:
     """Adds how many drawings are taken for the right digit, and writes a picture."""
     rows: list[np.ndarray] = []
+    classifiers = load_classifiers()
     for label, agent in agents.items():
-        targets, drawings = redrawn(agent, options.runs)
-        path, seed = options.runs / "classifier.npz", agent.system.seed("evaluation")
-        classifier = cached_classifier(path, agent.data, seed)
+        targets, drawings = redrawn(agent)
         digits = agent.data.test.labels[: len(targets)]
-        result["variants"][label] |= {
-            "right_digits": float(np.mean(classify(classifier, drawings) == digits)),
-            "right_targets": float(np.mean(classify(classifier, targets) == digits)),
-        }
+        background = agent.system.config.background
+        for name, images in (("right_digits", drawings), ("right_targets", targets)):
+            looks = classify(classifiers, as_ink(images, background))
+            result["variants"][label][name] = accuracy(looks, digits)
         rows += [] if rows else [targets[:COLUMNS]]
         rows.append(drawings[:COLUMNS])
     save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")

@@ -41,7 +41,7 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
     for label, agent in agents.items():
         num_drawings = min(NUM_DRAWINGS, len(agent.data.test.images))
         result["variants"][label] |= count_visible(agent, num_drawings)
-        targets, drawings = redrawn(agent, options.runs)
+        targets, drawings = redrawn(agent)
         rows += [] if rows else [targets[:COLUMNS]]
         rows.append(drawings[:COLUMNS])
     save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")

@@ -53,9 +53,13 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
     rows: list[np.ndarray] = []
     for name, of_agents in data.items():
         for label, (system, params, _) in agents.items():
-            evaluator = ReconstructionEvaluator(system, of_agents[label], options.runs)
-            now, drawings = evaluator.distance(params)
-            result["variants"][label][name] = evaluator.table(now)._asdict()
+            evaluator = ReconstructionEvaluator(system, of_agents[label])
+            measures, drawings = evaluator.measure(params)
+            untrained, _ = evaluator.measure(system.initial_policy())
+            result["variants"][label][name] = {
+                **evaluator.table(measures)._asdict(),
+                "untrained": untrained[evaluator.metric],
+            }
             if label == next(iter(agents)):
                 rows.append(drawings[::2][:COLUMNS])
             rows.append(drawings[1::2][:COLUMNS])

@@ -45,7 +45,7 @@ COLUMNS = 12  # of pictures of drawings
 
 # Whether everything runs: no figure of it means anything.
 TINY: dict[str, Any] = {
-    "canvas_width": 32,  # less, and no digit classifier is good enough
+    "canvas_width": 32,
     "grid_width": 8,
     "batch_size": 4,
     "critic_width": 8,
@@ -198,31 +198,34 @@ def measure(agent: Trained, run_dir: Path) -> dict[str, Any]:
     """Measures an agent as its run did, and reads the run's curve.
 
     Returns:
-      As JSON can hold it: `"metric"`; `"now"`, `"untrained"` and whatever else the
-      evaluator's table has; `"blank_share"`, the share of its drawings that are blank;
-      `"curve"` (see `read_curve`); `"config"`.
+      As JSON can hold it: `"metric"`; its value `"now"`, and the untrained agent's,
+      `"untrained"`; whatever else the evaluator's table has; `"blank_share"`, the share
+      of its drawings that are blank; `"curve"` (see `read_curve`); `"config"`.
     """
     config = agent.system.config
-    evaluator = make_evaluator(agent.system, agent.data, run_dir)
-    now, drawings = evaluator.distance(agent.params)
+    evaluator = make_evaluator(agent.system, agent.data)
+    measures, drawings = evaluator.measure(agent.params)
+    untrained, _ = evaluator.measure(agent.system.initial_policy())
     if config.conditional:
         drawings = drawings[1::2]  # beside their targets
     change = np.abs(drawings - agent.system.blank)
-    table = evaluator.table(now)
+    metric = evaluator.metric
     return {
-        "metric": evaluator.metric,
+        "metric": metric,
         "label": evaluator.label,
-        **table._asdict(),
+        "now": measures[metric],
+        "untrained": untrained[metric],
+        **evaluator.table(measures)._asdict(),
         "blank_share": float((change < 1 / 255).all(axis=(1, 2, 3)).mean()),
-        "curve": read_curve(run_dir, evaluator.metric, table.untrained),
+        "curve": read_curve(run_dir, metric, untrained[metric]),
         "config": dataclasses.asdict(config),
     }
 
 
-def redrawn(agent: Trained, runs: Path) -> tuple[np.ndarray, np.ndarray]:
+def redrawn(agent: Trained) -> tuple[np.ndarray, np.ndarray]:
     """Returns held-out targets and what a conditional agent draws of them."""
-    evaluator = ReconstructionEvaluator(agent.system, agent.data, runs)
-    _, pairs = evaluator.distance(agent.params)
+    evaluator = ReconstructionEvaluator(agent.system, agent.data)
+    _, pairs = evaluator.measure(agent.params)
     return pairs[::2], pairs[1::2]
 
 
@@ -294,8 +297,7 @@ def summary(result: dict[str, Any]) -> str:
     for label, variant in result["variants"].items():
         curve = variant["curve"]
         lines.append(
-            f"{label:16s} {variant['label']} {variant['now']:8.4g} "
-            f"({variant['now'] / variant['untrained']:.3f} of untrained) after "
+            f"{label:16s} {variant['label']} {variant['now']:8.4g} after "
             f"{curve['updates'][-1]:,} updates, {curve['frames'][-1]:,} frames, "
             f"{curve['minutes'][-1]:.1f} min; {variant['blank_share']:.1%} blank"
         )

@@ -17,7 +17,8 @@ STUDY = Study(name="unconditional_mnist", preset="mnist_small", variants={"agent
 def draw(result: dict[str, Any]):
     """Draws distance against frames, and against minutes."""
     agent = result["variants"]["agent"]
-    return draw_curve(agent["curve"], agent["label"], ("real digits", agent["real"]))
+    floor = ("real digits", agent["real"][agent["metric"]])
+    return draw_curve(agent["curve"], agent["label"], floor)
 
 
 if __name__ == "__main__":

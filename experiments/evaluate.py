@@ -9,25 +9,31 @@ also draws the distances in metrics.jsonl against frames and minutes (needs matp
 `pip install 'spiral_jax[plot]'`).
 """
 
+from absl import flags
+
 from experiments.cli import define_data_dir, define_path, run
 from experiments.curves import draw_curve, read_curve, save_figure
 from spiral_jax.reconstruction import make_evaluator
 from spiral_jax.system import load_dataset
-from spiral_jax.trained import load_agent
+from spiral_jax.trained import agent_folder, load_agent
 
-_RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir",
+    "runs/mnist_small",
+    "Folder of the run, or the name of an agent that comes with the package.",
+)
 _DATA_DIR = define_data_dir()
 _CURVE = define_path("curve", None, "PNG file to draw the run's curve into.")
 
 
 def main(argv: list[str]) -> None:
-    run_dir = _RUN_DIR.value
+    run_dir = agent_folder(_RUN_DIR.value)
     agent = load_agent(run_dir, _DATA_DIR.value)
     system = agent.system
     evaluator = make_evaluator(system, load_dataset(system.config))
     measures, _ = evaluator.measure(agent.params)
     table = evaluator.table(measures)
-    print(f"{run_dir} after {agent.num_updates} updates\n{table}")
+    print(f"{_RUN_DIR.value} after {agent.num_updates} updates\n{table}")
     untrained, _ = evaluator.measure(system.initial_policy())
     print(f"\nThe untrained agent: {evaluator.in_short(untrained)}")
     if _CURVE.value:

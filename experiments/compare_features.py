@@ -1,7 +1,7 @@
 r"""Asks of features whether they tell real pictures from others.
 
   python -m experiments.compare_features
-  python -m experiments.compare_features --data_dir=data/omniglot
+  python -m experiments.compare_features --omniglot=data/omniglot
 
 Prints precision, recall and Fréchet distance to test pictures, in the features of a
 network with random weights, of the autoencoder by which pictures without labels are
@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from absl import app, flags, logging
 
+from experiments.cli import define_path, run
 from spiral_jax.data import load_mnist, load_omniglot, to_float
 from spiral_jax.evaluation import NUM_SAMPLES, draw
 from spiral_jax.features import (
@@ -33,8 +33,8 @@ from spiral_jax.features import (
 from spiral_jax.measures import frechet_distance, precision_and_recall
 from spiral_jax.trained import load_agent
 
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", "", "Folder of Omniglot, see docs/data.md; digits if not given."
+_OMNIGLOT = define_path(
+    "omniglot", None, "Folder of Omniglot, see docs/data.md; digits if not given."
 )
 BACKGROUND = "white"
 
@@ -53,10 +53,7 @@ def random_network(ink: np.ndarray) -> Callable[[np.ndarray], Looks]:
 
 
 def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
-    folder, num = _DATA_DIR.value, NUM_SAMPLES
+    folder, num = _OMNIGLOT.value, NUM_SAMPLES
     if folder:
         data = load_omniglot(folder, WIDTH, BACKGROUND)
         system, params, _ = load_agent("mnist_conditional")
@@ -91,4 +88,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "compare_features")

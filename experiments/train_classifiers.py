@@ -7,16 +7,15 @@ what share of digits each takes for what it is. The result comes with the packag
 needs to run this again, and whoever does has another ruler.
 """
 
-from pathlib import Path
-
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
+from experiments.cli import define_path, run
 from spiral_jax.data import EpochOrder, load_mnist
 from spiral_jax.features import (
     CLASSIFIER,
@@ -30,7 +29,7 @@ from spiral_jax.features import (
     split,
 )
 
-_OUT = flags.DEFINE_string("out", str(CLASSIFIERS), "Where to write the parameters.")
+_OUT = define_path("classifiers", str(CLASSIFIERS), "Where to write the parameters.")
 _EPOCHS = flags.DEFINE_integer("epochs", 24, "How often each digit is seen.")
 
 SEEDS = (0, 1, 2)
@@ -79,12 +78,10 @@ def train_classifier(
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; settings are flags.")
     data = load_mnist("", WIDTH, "black")
     ink, _ = split(as_ink(data.train.images, "black"))
     labels, _ = split(data.train.labels)
-    out = Path(_OUT.value)
+    out = _OUT.value
     trained = [train_classifier(ink, labels, seed, _EPOCHS.value) for seed in SEEDS]
     save_classifiers(out, trained)
     digits = {
@@ -102,4 +99,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "train_classifiers")

@@ -256,7 +256,8 @@ class Config:
     checkpoint_minutes: float = _setting(2.0, "Minutes between checkpoints.")
     evaluate_minutes: float = _setting(
         5.0,
-        "Minutes between evaluations and sample sheets; 0: only at the end.",
+        "Minutes between evaluations (precision, Fréchet distance, l2) and sample "
+        "sheets; 0: only at the end.",
     )
 
     def __post_init__(self):

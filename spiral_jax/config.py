@@ -32,8 +32,8 @@ FILE_DATASETS = ("omniglot", "celeba", "folder")
 # What a run's brush is called in its folder, if it is a file.
 BRUSH_FILE = "brush.myb"
 BRUSH_ENDING = ".myb"
-# Beyond any setting, and within all arithmetic with them.
-_LARGEST = 2**53
+# Beyond any setting, and within all arithmetic with them: float32's, of numbers.
+_LARGEST = {int: 2**53, float: 2.0**127}
 
 
 def _setting(default: Any, help: str, choices: Collection[str] = ()) -> Any:
@@ -61,7 +61,7 @@ def _check_kind(name: str, value: Any, kind: type) -> None:
     for part in parts:
         good = isinstance(part, (int, float) if kind is float else kind)
         good = good and (kind is bool or not isinstance(part, bool))
-        if not good or (kind in (int, float) and not abs(part) < _LARGEST):
+        if not good or (kind in (int, float) and not abs(part) < _LARGEST[kind]):
             raise ValueError(f"{name}={value!r}: expected {expected}.")
 
 

@@ -196,7 +196,7 @@ def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
     if network == "paper":  # its compilation takes long; that it starts is enough
         system = make_system(config)
         shapes = jax.eval_shape(system.policy.init, KEY)
-        assert shapes["policy/~torso/conv2_d"]["w"].shape == (5, 5, 3 + 3 + 2, 32)
+        assert shapes["policy/~torso/convolution"]["w"].shape == (5, 5, 3 + 3 + 2, 32)
         return
     system, _, learner, actor = assembled(config)
     for _ in range(2):

@@ -27,12 +27,17 @@ def read_curve(run_dir: Path, metric: str, untrained: float) -> dict[str, list[f
       was evaluated twice, as it is if a finished run is started again, counts once.
 
     Raises:
-      ValueError: a line is no record; names it.
+      ValueError: a line is no record, or holds something else than a number; names it.
       OSError: the file cannot be read.
     """
     points = {0: (0, 0.0, untrained)}
     for record in read_records(run_dir / FILE):
         if metric in record:
+            if type(record[metric]) not in (int, float):
+                raise ValueError(
+                    f"{run_dir / FILE}: {metric!r} is {record[metric]!r} after "
+                    f"{record['updates']:,} updates; expected a number."
+                )
             point = (record["frames"], record["minutes"], record[metric])
             points.setdefault(record["updates"], point)
     frames, minutes, values = map(list, zip(*points.values()))

@@ -54,8 +54,12 @@ def test_the_shipped_agent_is_between_blank_canvases_and_real_digits(shipped):
     table = evaluator.table(measures)
     agent, real, blank = table.agent, table.real, table.blank
     assert agent == measures
-    for name in ("digits/precision", "digits/recall", "digits/confident"):
+    for name in ("digits/recall", "digits/confident"):
         assert blank[name] < 0.05 < 0.5 < agent[name] < real[name]
+    # One of the classifiers has a test digit so far off that its ball reaches to blank
+    # canvases: docs/measures.md.
+    assert blank["digits/precision"] < 0.4 < 0.5 < agent["digits/precision"]
+    assert agent["digits/precision"] < real["digits/precision"]
     assert agent["digits/class_variation"] > real["digits/class_variation"]
     assert blank["digits/class_variation"] > 0.8  # one class for all
     assert blank["frechet/lowest"] > 10 * agent["frechet/highest"]

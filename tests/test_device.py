@@ -172,8 +172,9 @@ def test_bfloat16_is_of_the_torso_alone(tiny_config):
     rounded, _, _ = short.policy.unroll(params, trajectory)
     for name, log_prob in exact.log_probs.items():
         assert rounded.log_probs[name].dtype == np.float32
-        np.testing.assert_allclose(rounded.log_probs[name], log_prob, atol=2e-3)
-    assert 0 < np.abs(rounded.value - exact.value).max() < 2e-3
+        # Three digits of signals of size 1: what the torso says is normalised.
+        np.testing.assert_allclose(rounded.log_probs[name], log_prob, atol=2e-2)
+    assert 0 < np.abs(rounded.value - exact.value).max() < 2e-2
 
 
 @pytest.mark.parametrize(

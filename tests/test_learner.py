@@ -63,7 +63,7 @@ def test_products_are_counted_by_hand():
     assert flop_of_products(lambda: program(x, w)) == 2 * (32 * 18 + 6 * 16 * 4)
     # Of images with zeros between the pixels, only a quarter of the summands are not 0.
     sparse = lambda: jax.lax.conv_transpose(
-        x, w, (2, 2), "SAME", ("NCHW", "OIHW", "NCHW")
+        x, w, (2, 2), "SAME", dimension_numbers=("NCHW", "OIHW", "NCHW")
     )
     assert flop_of_products(sparse) == 2 * (2 * 64) * 18 / 4
 

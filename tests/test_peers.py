@@ -133,9 +133,9 @@ def test_files_read_grow_with_the_processes_and_not_with_their_square(play, monk
     count, opened = 32, []
     real = Path.read_text
 
-    def read_text(path, *how):
+    def read_text(path, **how):
         opened.append(path.name)
-        return real(path, *how)
+        return real(path, **how)
 
     monkeypatch.setattr(Path, "read_text", read_text)
     for number in range(count):

@@ -95,7 +95,7 @@ def test_programs_of_scenes_survive_json(rng):
         np.testing.assert_array_equal(
             before.actions[name] * mask[name], after.actions[name]
         )
-    with pytest.raises(ValueError, match=r"'shape' is 4. at index"):
+    with pytest.raises(ValueError, match=r"Command \d: 'shape' is 4.; expected"):
         programs_from_json(text.replace('"shape": ', '"shape": 4'), language_of)
     with pytest.raises(ValueError, match="environment='maze': expected one of"):
         programs_from_json(text.replace('"scenes"', '"maze"'), language_of)

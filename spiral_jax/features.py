@@ -50,14 +50,14 @@ def split(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Splits training pictures into what networks learn from, and what is called real.
 
     Args:
-      images: `[N, H, W, C]`, of which the first ones are a fair sample.
+      images: `[N, H, W, C]`, N >= 3, of which the first ones are a fair sample.
 
     Returns:
-      Of the first 10,000 pictures the first four fifths, and the rest: of MNIST 8,000 and
-      2,000 digits. No picture is in both.
+      Of the first 10,000 pictures the first four fifths, and the rest, at least two: of
+      MNIST 8,000 and 2,000 digits. No picture is in both.
     """
     num = min(len(images), NUM_LEARNT + NUM_REAL)
-    num_learnt = num * NUM_LEARNT // (NUM_LEARNT + NUM_REAL)
+    num_learnt = min(num * NUM_LEARNT // (NUM_LEARNT + NUM_REAL), num - 2)
     return images[:num_learnt], images[num_learnt:num]
 
 
@@ -104,14 +104,19 @@ def _network(ink: jax.Array, dropout_key: jax.Array | None = None):
 
 
 CLASSIFIER = hk.without_apply_rng(hk.transform(_network))
-_CLASSIFY = jax.jit(CLASSIFIER.apply)
+
+
+@jax.jit
+def _classify(params: hk.Params, ink: jax.Array) -> tuple[jax.Array, jax.Array]:
+    with jax.default_matmul_precision("float32"):  # on accelerators as on CPUs
+        return CLASSIFIER.apply(params, ink)
 
 
 def classify(classifiers: list[hk.Params], ink: np.ndarray) -> Looks:
     """Lets classifiers look at ink `[N, 32, 32, 1]`, see `as_ink`."""
     looks = []
     for params in classifiers:
-        parts = [_CLASSIFY(params, ink[i : i + CHUNK]) for i in range(0, len(ink), CHUNK)]
+        parts = [_classify(params, ink[i : i + CHUNK]) for i in range(0, len(ink), CHUNK)]
         logits, features = (np.concatenate(x) for x in zip(*parts))
         looks.append((features.astype(np.float64), np.asarray(jax.nn.softmax(logits))))
     return Looks(*(np.stack(x) for x in zip(*looks)))

@@ -24,7 +24,12 @@ def digits():
 
 
 def test_what_networks_learn_from_is_never_called_real():
-    for num, sizes in ((60_000, (8000, 2000)), (10_000, (8000, 2000)), (50, (40, 10))):
+    for num, sizes in (
+        (60_000, (8000, 2000)),
+        (10_000, (8000, 2000)),
+        (50, (40, 10)),
+        (3, (1, 2)),
+    ):
         numbers = np.arange(num)
         learnt, real = split(numbers)
         assert (len(learnt), len(real)) == sizes

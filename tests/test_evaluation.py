@@ -56,8 +56,8 @@ def test_the_shipped_agent_is_between_blank_canvases_and_real_digits(shipped):
     assert agent == measures
     for name in ("digits/recall", "digits/confident"):
         assert blank[name] < 0.05 < 0.5 < agent[name] < real[name]
-    # One of the classifiers has a test digit so far off that its ball reaches to blank
-    # canvases: docs/measures.md.
+    # To one of the classifiers a blank canvas is in the ball of a thin 7, just so:
+    # docs/measures.md.
     assert blank["digits/precision"] < 0.4 < 0.5 < agent["digits/precision"]
     assert agent["digits/precision"] < real["digits/precision"]
     assert agent["digits/class_variation"] > real["digits/class_variation"]

@@ -127,7 +127,7 @@ def make_folder(path: Path) -> None:
         raise explained(error, path) from error
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: str | Path, content: str | bytes) -> None:
     """Writes a file that appears under its name only once complete.
 
     Args:
@@ -141,7 +141,7 @@ def write_file(path: Path, content: str | bytes) -> None:
     if isinstance(content, str):
         data = content.encode(errors="surrogateescape")  # names as the system has them
     with naming(path):
-        whole = path.resolve()  # what a link leads to is replaced, not the link
+        whole = Path(path).resolve()  # what a link leads to is replaced, not the link
         if whole.exists() and not (whole.is_file() or whole.is_dir()):
             whole.write_bytes(data)  # /dev/null, a pipe
             return

@@ -107,6 +107,9 @@ PRESETS = {
         # on the picture. Heads that point hide it, as they see the torso's map past the
         # LSTM.
         core_norm=True,
+        # At 64 px and 19 commands the torso went blind all the same: 1 % of its output
+        # varied after 60 updates, against 44 %.
+        centred_gradients=True,
     ),
 }
 PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)

@@ -45,10 +45,11 @@ from experiments.scale_speed import (
 )
 from experiments.scene_speed import benchmark_scenes
 from spiral_jax.config import DTYPES, PRESETS, preset
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.losses import gradient_penalty
 from spiral_jax.networks.layers import Downsample
 from spiral_jax.queues import ParameterStore, TrajectoryQueue
-from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
+from spiral_jax.system import make_actor, make_learner, make_system
 
 _PRESET = flags.DEFINE_enum("preset", "mnist_small", list(PRESETS), "What to measure.")
 _DATA_DIR = define_path("data_dir", None, "As launch has it.")

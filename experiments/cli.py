@@ -16,8 +16,12 @@ import jax
 from absl import app, flags, logging
 
 from spiral_jax.data.cache import keep_in
+from spiral_jax.documents import parse_json
+from spiral_jax.extensions import import_named
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.paths import local_path, naming, reason
+from spiral_jax.run_folder import CONFIG_FILE
+from spiral_jax.trained import TrainedAgent, agent_folder, load_agent
 
 flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
 
@@ -60,6 +64,20 @@ def define_data_dir() -> PathFlag:
     return define_path(
         "data_dir", None, "Folder of the run's data, if they have moved since."
     )
+
+
+def open_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedAgent:
+    """Loads an agent, see `load_agent`, and first what its run was extended by.
+
+    The modules that its settings name as module:name are imported, as the command that
+    trained it did.
+    """
+    path = agent_folder(name) / CONFIG_FILE
+    settings = parse_json(path.read_bytes(), str(path)) if path.exists() else None
+    for setting in ("dataset", "environment_name"):
+        if isinstance(settings, dict) and isinstance(settings.get(setting), str):
+            import_named(settings[setting], setting)
+    return load_agent(path.parent if path.exists() else name, data_dir)
 
 
 def run(main: Callable[[list[str]], None], name: str, positional: str = "") -> None:

@@ -11,11 +11,11 @@ also draws the distances in metrics.jsonl against frames and minutes (needs matp
 
 from absl import flags
 
-from experiments.cli import define_data_dir, define_path, run
+from experiments.cli import define_data_dir, define_path, open_agent, run
 from experiments.curves import draw_curve, read_curve, save_figure
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.reconstruction import make_evaluator
-from spiral_jax.system import load_dataset
-from spiral_jax.trained import agent_folder, load_agent
+from spiral_jax.trained import agent_folder
 
 _RUN_DIR = flags.DEFINE_string(
     "run_dir",
@@ -28,7 +28,7 @@ _CURVE = define_path("curve", None, "PNG file to draw the run's curve into.")
 
 def main(argv: list[str]) -> None:
     run_dir = agent_folder(_RUN_DIR.value)
-    agent = load_agent(run_dir, _DATA_DIR.value)
+    agent = open_agent(run_dir, _DATA_DIR.value)
     system = agent.system
     evaluator = make_evaluator(system, load_dataset(system.config))
     measures, _ = evaluator.measure(agent.params)

@@ -6,8 +6,8 @@ Writes config.json, params.npz (the averaged parameters, arrays only) and README
 says by which command the agent was trained.
 """
 
-from experiments.cli import define_path, run
-from spiral_jax.trained import export_agent, load_agent
+from experiments.cli import define_path, open_agent, run
+from spiral_jax.trained import export_agent
 
 _RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
 _OUT = define_path("out", None, "Folder to write; made if absent.")
@@ -17,7 +17,7 @@ def main(argv: list[str]) -> None:
     out = _OUT.value
     if out is None:
         raise ValueError("out: expected the folder to write, such as --out=my_agent.")
-    export_agent(load_agent(_RUN_DIR.value), out)
+    export_agent(open_agent(_RUN_DIR.value), out)
     megabytes = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     print(f"{out}: {megabytes:.1f} MB, for spiral_jax.load_agent({str(out)!r})")
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.cli import brush_value, define_data_dir, define_path, run
+from experiments.cli import brush_value, define_data_dir, define_path, open_agent, run
 from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
@@ -35,14 +35,15 @@ from spiral_jax.data.files import (
     warn_of_others,
     why_unreadable,
 )
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.data.scenes import SceneImages
 from spiral_jax.parsing import compare_programs
 from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
-from spiral_jax.system import load_dataset, programs_of, sample_drawings
-from spiral_jax.trained import agent_folder, load_agent, shipped_agent, shipped_agents
+from spiral_jax.system import programs_of, sample_drawings
+from spiral_jax.trained import agent_folder, shipped_agent, shipped_agents
 
 SHIPPED_AGENT = "mnist_conditional"
 
@@ -138,7 +139,7 @@ def reconstruct(paths: Sequence[str]) -> str:
     folder = shipped_agent(SHIPPED_AGENT)
     if _RUN_DIR.value:
         folder = agent_folder(_RUN_DIR.value)
-    agent = load_agent(folder, _DATA_DIR.value)
+    agent = open_agent(folder, _DATA_DIR.value)
     system, config = agent.system, agent.system.config
     if not config.conditional:
         raise ValueError(

@@ -14,14 +14,14 @@ shows before each drawing.
 
 from absl import flags
 
-from experiments.cli import brush_value, define_data_dir, define_path, run
+from experiments.cli import brush_value, define_data_dir, define_path, open_agent, run
 from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.data import to_float
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.paths import write_file
 from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
-from spiral_jax.system import load_dataset, programs_of, sample_drawings
-from spiral_jax.trained import load_agent
+from spiral_jax.system import programs_of, sample_drawings
 
 _RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
 _DATA_DIR = define_data_dir()
@@ -44,7 +44,7 @@ _BRUSH = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     brush = brush_value(_BRUSH.value) if _BRUSH.value else None
-    agent = load_agent(_RUN_DIR.value, _DATA_DIR.value)
+    agent = open_agent(_RUN_DIR.value, _DATA_DIR.value)
     out = _OUT.value or _RUN_DIR.value
     out.mkdir(parents=True, exist_ok=True)
     system, targets = agent.system, None

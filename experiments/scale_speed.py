@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.config import Config
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.learner import TrainingState, Update, flops_of
 from spiral_jax.parallel import SAME, Parallel, choose_devices
 from spiral_jax.queues import ParameterStore, TrajectoryQueue
 from spiral_jax.system import (
     System,
     initial_state,
-    load_dataset,
     make_actor,
     make_device_actor,
     make_learner,

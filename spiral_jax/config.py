@@ -12,11 +12,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from spiral_jax.data.registry import DATASETS
+from spiral_jax.data.registry import OURS as OUR_DATASETS
 from spiral_jax.documents import parse_json
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.environments.painting import find_brush
 from spiral_jax.environments.pens import BACKGROUNDS
 from spiral_jax.environments.rerender import ENVIRONMENTS
+from spiral_jax.environments.rerender import OURS as OUR_ENVIRONMENTS
+from spiral_jax.extensions import registered_name
 from spiral_jax.losses import REGULARISERS
 from spiral_jax.networks.policy import PRESETS as POLICIES
 from spiral_jax.parallel import MODES
@@ -27,11 +31,14 @@ from spiral_jax.rewards import FORMS, SOURCES
 ALGORITHMS = ("vtrace", "a2c")
 DTYPES = ("float32", "bfloat16")
 ACTORS = ("threads", "device")
-DATASETS = ("mnist", "omniglot", "celeba", "folder", "scenes")
 FILE_DATASETS = ("omniglot", "celeba", "folder")
 # What a run's brush is called in its folder, if it is a file.
 BRUSH_FILE = "brush.myb"
 BRUSH_ENDING = ".myb"
+_ELSEWHERE = (
+    "What is registered elsewhere needs that module to be imported first; scripts do it "
+    "where they are given module:name."
+)
 # Beyond any setting, and within all arithmetic with them: float32's, of numbers.
 _LARGEST = {int: 2**53, float: 2.0**127}
 
@@ -43,7 +50,8 @@ def _setting(default: Any, help: str, choices: Collection[str] = ()) -> Any:
     """
     if choices:
         help = f"{help} One of: {', '.join(choices)}."
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+    metadata = {"help": help, "choices": choices, "kind": type(default)}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _check_kind(name: str, value: Any, kind: type) -> None:
@@ -54,8 +62,16 @@ def _check_kind(name: str, value: Any, kind: type) -> None:
         float: "a finite number",
         str: "text",
         tuple: "numbers",
+        dict: "names, each with its value as JSON has it",
     }[kind]
     parts = [value]
+    if kind is dict and isinstance(value, dict):
+        try:
+            same = json.loads(json.dumps(value, allow_nan=False)) == value
+        except (TypeError, ValueError, RecursionError):
+            same = False
+        if not same:
+            raise ValueError(f"{name}={value!r}: expected {expected}.")
     if kind is tuple and isinstance(value, tuple):
         parts, kind = value, float
     for part in parts:
@@ -72,7 +88,8 @@ class Config:
     # Data.
     dataset: str = _setting(
         "mnist",
-        "What the agent learns to draw; scenes are built in MuJoCo, all else painted.",
+        "What the agent learns to draw; scenes are built in MuJoCo, all else painted. "
+        "module:name is one of your own, see docs/extending.md.",
         DATASETS,
     )
     data_dir: str = _setting(
@@ -94,11 +111,19 @@ class Config:
     conditional: bool = _setting(
         False, "Show the policy and the critic a picture that is to be drawn."
     )
+    own: dict[str, Any] = dataclasses.field(
+        default_factory=dict,
+        metadata={
+            "help": "Settings of an environment or a data set of your own, by name.",
+            "choices": (),
+            "kind": dict,
+        },
+    )
 
     # Environment (spec, section 3).
     environment_name: str = _setting(
         "",
-        "What executes the commands: the name of an environment of your own, see "
+        "What executes the commands: an environment of your own, as module:name, see "
         "docs/adding_a_renderer.md; empty: painting, or scenes for that data set.",
     )
     canvas_width: int = _setting(64, "Canvas width and height in px.")
@@ -264,9 +289,13 @@ class Config:
         """Refuses impossible values: names the value, what was expected, what to do."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _check_kind(field.name, value, type(field.default))
+            _check_kind(field.name, value, field.metadata["kind"])
             choices = field.metadata["choices"]
-            if choices and value not in choices:
+            if choices is DATASETS and registered_name(value) not in choices:
+                raise ValueError(
+                    f"dataset={value!r}: expected one of {tuple(choices)}. {_ELSEWHERE}"
+                )
+            if choices and choices is not DATASETS and value not in choices:
                 raise ValueError(
                     f"{field.name}={value!r}: expected one of {tuple(choices)}."
                 )
@@ -358,8 +387,13 @@ class Config:
         if self._kind not in ENVIRONMENTS:
             raise ValueError(
                 f"environment_name={self.environment_name!r}: expected one of "
-                f"{tuple(ENVIRONMENTS)}, or empty. What is registered elsewhere needs "
-                "that module to be imported first."
+                f"{tuple(ENVIRONMENTS)}, or empty. {_ELSEWHERE}"
+            )
+        ours = self._kind in OUR_ENVIRONMENTS
+        if self.own and ours and registered_name(self.dataset) in OUR_DATASETS:
+            raise ValueError(
+                f"own={self.own!r}: these are for environments and data sets of your "
+                "own, and here is neither; leave them out."
             )
         if (self._kind == "scenes") != (self.dataset == "scenes"):
             raise ValueError(
@@ -447,15 +481,18 @@ class Config:
         if self._kind == "painting":
             names += ("brush", "brush_sizes", "use_pressure", "compound")
             return {name: getattr(self, name) for name in names}
+        own = {} if self._kind in OUR_ENVIRONMENTS else self.own
         return {
             "environment": self._kind,
             **{name: getattr(self, name) for name in names},
+            **own,
         }
 
     @property
     def _kind(self) -> str:
         scenes = self.dataset == "scenes"
-        return self.environment_name or ("scenes" if scenes else "painting")
+        name = registered_name(self.environment_name)
+        return name or ("scenes" if scenes else "painting")
 
     @property
     def num_commands(self) -> int:
@@ -662,6 +699,9 @@ def launch_command(config: Config) -> str:
     name = min(changes, key=lambda name: len(changes[name]))
     given = [f"--preset={name}"]
     for key, value in changes[name].items():
+        if isinstance(value, dict):
+            given += [shlex.quote(f"--set={k}={json.dumps(v)}") for k, v in value.items()]
+            continue
         if isinstance(value, tuple):
             value = ",".join(f"{x:g}" for x in value)
         elif isinstance(value, float):

@@ -18,15 +18,7 @@ from spiral_jax.actor import (
     rollout,
 )
 from spiral_jax.config import Config
-from spiral_jax.data import (
-    Dataset,
-    ImageData,
-    load_celeba,
-    load_folder,
-    load_mnist,
-    load_omniglot,
-)
-from spiral_jax.data.scenes import load_scenes
+from spiral_jax.data import ImageData
 from spiral_jax.environments import Episodes, make_environment
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.learner import (
@@ -120,33 +112,6 @@ def make_system(config: Config) -> System:
         ),
         agent=make_agent(policy, environment.language),
     )
-
-
-def load_dataset(config: Config) -> Dataset:
-    """Loads the data that a configuration names."""
-    if config.dataset == "scenes":
-        return load_scenes(
-            config.data_dir,
-            config.canvas_width,
-            grid_width=config.grid_width,
-            shadows=config.shadows,
-            max_objects=config.max_objects,
-            num_train=config.num_scenes,
-        )
-    common = (config.data_dir, config.canvas_width)
-    if config.dataset == "omniglot":
-        return load_omniglot(*common, config.background, strict=config.strict)
-    if config.dataset == "celeba":
-        return load_celeba(*common, use_color=config.use_color, strict=config.strict)
-    if config.dataset == "folder":
-        return load_folder(
-            *common,
-            config.background,
-            use_color=config.use_color,
-            invert=config.invert,
-            strict=config.strict,
-        )
-    return load_mnist(*common, config.background)
 
 
 def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:

@@ -13,6 +13,7 @@ from spiral_jax.actor import Actor, DeviceActor
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.config import Config
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.evaluation import Table
 from spiral_jax.hosts import Due, Peers
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
@@ -25,7 +26,6 @@ from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.reconstruction import Reconstruction, make_evaluator
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
 from spiral_jax.system import (
-    load_dataset,
     make_actor,
     make_device_actor,
     make_learner,

@@ -9,6 +9,7 @@ import pytest
 
 from spiral_jax.config import Config, preset
 from spiral_jax.data import to_float
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.learner import Draws, make_iteration
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
@@ -20,7 +21,6 @@ from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.rewards import make_rewards, negative_distance
 from spiral_jax.system import (
     initial_state,
-    load_dataset,
     make_actor,
     make_learner,
     make_system,

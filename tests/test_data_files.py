@@ -28,8 +28,8 @@ from spiral_jax.data import (
 )
 from spiral_jax.data.cache import CACHE
 from spiral_jax.data.files import Picture, PictureFiles, decode, in_fair_order
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import make_environment
-from spiral_jax.system import load_dataset
 from spiral_jax.train import train
 from tests.conftest import SHARED_DATA, write_faces
 

@@ -10,6 +10,7 @@ import pytest
 
 from spiral_jax.actor import rollout
 from spiral_jax.config import preset
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import make_environment
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.networks import make_policy
@@ -18,7 +19,6 @@ from spiral_jax.parallel import Parallel
 from spiral_jax.programs import scenes_language
 from spiral_jax.queues import ParameterStore
 from spiral_jax.system import (
-    load_dataset,
     make_actor,
     make_device_actor,
     make_learner,

@@ -7,10 +7,11 @@ from absl import logging
 from spiral_jax import evaluation
 from spiral_jax.config import preset
 from spiral_jax.data import Dataset, Images, LabelledImages, load_mnist
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.evaluation import Evaluator, compare
 from spiral_jax.features import Looks
 from spiral_jax.measures import frechet_distance, precision_and_recall
-from spiral_jax.system import load_dataset, make_system
+from spiral_jax.system import make_system
 from spiral_jax.trained import load_agent
 
 

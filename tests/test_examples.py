@@ -7,10 +7,11 @@ import pytest
 
 from experiments.examples.rectangles import CONFIG, Rectangles, fill
 from spiral_jax.config import preset
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import language_of, make_environment, register_environment
 from spiral_jax.programs import Program
 from spiral_jax.queues import ParameterStore
-from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
+from spiral_jax.system import make_actor, make_learner, make_system
 from spiral_jax.trained import TrainedAgent, export_agent, load_agent
 from tests.conftest import play_by_the_specs
 

@@ -7,10 +7,11 @@ import optax
 
 from experiments.network_speed import flop_of_products
 from experiments.scale_speed import initial, products_of, visit
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.learner import make_policy_update
 from spiral_jax.parallel import Parallel
 from spiral_jax.queues import ParameterStore
-from spiral_jax.system import load_dataset, make_actor, make_learner, make_system
+from spiral_jax.system import make_actor, make_learner, make_system
 
 
 def test_average_is_the_mean_at_first_and_exponential_later(tiny_config):

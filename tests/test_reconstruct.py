@@ -14,10 +14,11 @@ from experiments import reconstruct
 from experiments.drawings import sheet_of_pairs
 from spiral_jax.config import preset
 from spiral_jax.data import to_uint8
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import language_of, rerender
 from spiral_jax.programs import programs_from_json
 from spiral_jax.reconstruction import ReconstructionEvaluator
-from spiral_jax.system import load_dataset, make_system
+from spiral_jax.system import make_system
 from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
 from tests.test_experiments import ROOT, run

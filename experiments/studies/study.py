@@ -32,10 +32,11 @@ from experiments.memory import keep_memory
 from experiments.settings import define_settings
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import ReconstructionEvaluator, make_evaluator
-from spiral_jax.system import System, load_dataset
+from spiral_jax.system import System
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 

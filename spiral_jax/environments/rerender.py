@@ -1,5 +1,6 @@
 """Programs run again: the environment that a program's settings ask for."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ ENVIRONMENTS = {
     "painting": Kind(painting.Painting, painting.language_of),
     "scenes": Kind(scenes.Scenes, scenes.language_of),
 }
-_OURS = tuple(ENVIRONMENTS)
+OURS = tuple(ENVIRONMENTS)
 
 
 def register_environment(
@@ -47,8 +48,8 @@ def register_environment(
     Raises:
       ValueError: the name is that of an environment of this package.
     """
-    if name in _OURS:
-        raise ValueError(f"name={name!r}: expected a name other than {_OURS}.")
+    if name in OURS:
+        raise ValueError(f"name={name!r}: expected a name other than {OURS}.")
     ENVIRONMENTS[name] = Kind(make, language_of)
 
 
@@ -62,8 +63,14 @@ def make_environment(settings: Mapping[str, Any], **episodes: int) -> Episodes:
     Raises:
       ValueError: there is no such environment, or a setting is impossible.
     """
-    arguments = {k: v for k, v in settings.items() if k != "environment"}
-    return ENVIRONMENTS[_name(settings)].make(**arguments, **episodes)
+    name = _name(settings)
+    arguments = {k: v for k, v in settings.items() if k != "environment"} | episodes
+    make = ENVIRONMENTS[name].make
+    try:
+        inspect.signature(make).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"The settings of environment {name!r}: {error}.") from error
+    return make(**arguments)
 
 
 def language_of(settings: Mapping[str, Any]) -> CommandLanguage:

@@ -9,10 +9,11 @@ import pytest
 
 from spiral_jax import replay
 from spiral_jax.actor import Performance, rollout
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.parallel import choose_devices
 from spiral_jax.queues import Item, ParameterStore
 from spiral_jax.replay import Replay
-from spiral_jax.system import load_dataset, make_learner, make_system
+from spiral_jax.system import make_learner, make_system
 from spiral_jax.train import train
 
 pytestmark = pytest.mark.skipif(

@@ -13,12 +13,12 @@ from experiments.baselines.metropolis_hastings.sampler import (
 )
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
+from spiral_jax.data.registry import load_dataset
 from spiral_jax.data.scenes import SceneImages, num_part_values
 from spiral_jax.environments.objects import place
 from spiral_jax.parsing import compare_scenes
 from spiral_jax.renderers.scene import SceneRenderer
 from spiral_jax.rewards import negative_distance
-from spiral_jax.system import load_dataset
 
 MOMENTS_PER_DECADE = 10
 

@@ -82,8 +82,8 @@ def network_parts(system: System) -> dict[str, tuple[Callable, int]]:
     """Returns for each part what is to be called, and the frames of a call."""
     trajectory, params = random_trajectory(system), system.initial_policy()
     # Rewards that cost nothing, as the critic's scores are a part by themselves.
-    ink = lambda params, images, target=None: jnp.mean(images, axis=(1, 2, 3))
-    unpaid = system._replace(discriminator=system.discriminator._replace(apply=ink))
+    ink = lambda params, images, targets: jnp.mean(images, axis=(1, 2, 3))
+    unpaid = system._replace(score=ink)
     state = system.policy.initial_state(jax.random.key(0), BATCH_SIZE)
     observation = {
         "canvas": trajectory.canvases[0],

@@ -5,7 +5,7 @@ docs/measures.md explains both, and what the figures are worth.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from absl import logging
@@ -47,6 +47,17 @@ _IN_SHORT = (
     *("digits/precision", "pictures/precision"),
     *("digits/confident", "frechet/distance"),
 )
+
+
+class MeasureFn(Protocol):
+    """Measures drawings in a way of your own.
+
+    Takes the run's parts and the drawings of an evaluation `[N, H, W, C]` float32, of
+    conditional agents targets and drawings in turns; returns values by their names in
+    metrics.jsonl, such as "ink/mean".
+    """
+
+    def __call__(self, system: System, drawings: np.ndarray) -> dict[str, float]: ...
 
 
 def compare(drawn: Looks, real: Looks) -> dict[str, float]:

@@ -21,10 +21,8 @@ from spiral_jax.data import ImageData
 from spiral_jax.parallel import ONCE, SAME, Parallel
 from spiral_jax.queues import Item, ParameterStore
 from spiral_jax.replay import Replay
+from spiral_jax.rewards import ScoreFn
 from spiral_jax.types import LearnerState, Trajectory
-
-# Adam's moment decays for the critic (SPIRAL, section 4; SPIRAL++, appendix A).
-CRITIC_BETAS = {"b1": 0.5, "b2": 0.999}
 
 
 class Update(NamedTuple):
@@ -92,9 +90,8 @@ def _initialiser(optimiser) -> Callable[[Any], LearnerState]:
 def make_policy_update(
     loss: Callable,
     rewards: Callable,
-    score: Callable,
-    learning_rate: float,
-    max_gradient_norm: float,
+    score: ScoreFn,
+    optimiser: optax.GradientTransformation,
     parallel: Parallel,
 ) -> Update:
     """Builds the policy learner; `apply` takes `(state, critic_params, trajectory)`.
@@ -102,16 +99,10 @@ def make_policy_update(
     Args:
       loss: from `make_policy_loss`.
       rewards: from `make_rewards`.
-      score: `(critic_params, images, targets) -> [N]`, what pays: the critic of the
-        moment, or a fixed distance to the targets.
-      learning_rate: of Adam.
-      max_gradient_norm: larger gradients are scaled down to it; 0: none are.
+      score: what pays: the critic of the moment, or a fixed distance to the targets.
+      optimiser: of the policy's parameters.
       parallel: the devices that hold the batch.
     """
-    optimiser = optax.adam(learning_rate)
-    if max_gradient_norm:
-        clip = optax.clip_by_global_norm(max_gradient_norm)
-        optimiser = optax.chain(clip, optimiser)
 
     def apply(state: LearnerState, critic_params: Any, trajectory: Trajectory):
         reward, reward_metrics = rewards(
@@ -125,17 +116,19 @@ def make_policy_update(
 
 
 def make_critic_update(
-    loss: Callable, learning_rate: float, seed: int, parallel: Parallel
+    loss: Callable,
+    optimiser: optax.GradientTransformation,
+    seed: int,
+    parallel: Parallel,
 ) -> Update:
     """Builds the critic's learner; `apply` takes `(state, real, fake, target=None)`.
 
     Args:
       loss: from `make_critic_loss`.
-      learning_rate: of Adam.
+      optimiser: of the critic's parameters.
       seed: of the random interpolates; they depend on (seed, number of the update).
       parallel: the devices that hold the batch.
     """
-    optimiser = optax.adam(learning_rate, **CRITIC_BETAS)
 
     def apply(
         state: LearnerState,

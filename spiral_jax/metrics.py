@@ -6,9 +6,9 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -27,6 +27,19 @@ class NotFiniteError(ArithmeticError):
     """A metric became NaN or infinite."""
 
 
+class Writer(Protocol):
+    """Somewhere that metrics go beside `metrics.jsonl`; TensorBoard is one."""
+
+    def scalars(self, num_updates: int, values: Mapping[str, float]) -> None:
+        """Takes metrics by name, of that many policy updates."""
+
+    def picture(self, num_updates: int, name: str, picture: np.ndarray) -> None:
+        """Takes a picture `[H, W, C]` uint8."""
+
+    def close(self) -> None:
+        """Ends what was begun; nothing comes after it."""
+
+
 class Metrics:
     """Collects the metrics of updates and writes their means.
 
@@ -36,20 +49,26 @@ class Metrics:
     """
 
     def __init__(
-        self, folder: Path | None, num_updates: int, frames: int, minutes: float
+        self,
+        folder: Path | None,
+        num_updates: int,
+        frames: int,
+        minutes: float,
+        writers: Sequence[Writer] = (),
     ):
         """Opens the files of a run that has done that much already.
 
         Args:
           folder: of the run; None writes nothing.
           num_updates, frames, minutes: of the run so far.
+          writers: where metrics go beside its files; closed with them.
         """
-        self._file = self._board = None
+        self._file, self._writers = None, []
         if folder is not None:
             self._path = folder / FILE
             self._keep_lines_up_to(num_updates)
             self._file = self._path.open("a", encoding="utf-8")
-            self._board = _Board(folder / "tensorboard", num_updates + 1)
+            self._writers = [_Board(folder / "tensorboard", num_updates + 1), *writers]
         self._pending: list[tuple[int, Mapping]] = []
         self._minutes_before = minutes
         self._start = self._flushed = time.monotonic()
@@ -112,7 +131,7 @@ class Metrics:
         return means
 
     def write(self, num_updates: int, frames: int, values: Mapping[str, float]) -> None:
-        """Appends a line of metrics, and the same to TensorBoard."""
+        """Appends a line of metrics, and gives the same to all writers."""
         if self._file is None:
             return
         record = {"updates": num_updates, "frames": frames}
@@ -123,21 +142,21 @@ class Metrics:
             self._file.flush()
         except OSError as error:
             raise explained(error, self._path) from error
-        for key, value in values.items():
-            self._board.add(num_updates, summary.scalar(key, value))
+        for writer in self._writers:
+            writer.scalars(num_updates, values)
 
     def picture(self, num_updates: int, name: str, picture: np.ndarray) -> None:
-        """Adds a picture `[H, W, C]` uint8 to TensorBoard."""
-        self._board.add(num_updates, summary.image(name, picture, dataformats="HWC"))
+        """Gives a picture `[H, W, C]` uint8 to all writers."""
+        for writer in self._writers:
+            writer.picture(num_updates, name, picture)
 
     def close(self) -> None:
         """Closes the files."""
         if self._file is not None:
             # What a full disk has not taken has been complained of.
-            with contextlib.suppress(OSError):
-                self._file.close()
-            with contextlib.suppress(OSError):
-                self._board.close()
+            for opened in (self._file, *self._writers):
+                with contextlib.suppress(OSError):
+                    opened.close()
 
 
 class _Board:
@@ -159,8 +178,14 @@ class _Board:
             start = SessionLog(status=SessionLog.START)
             self._write(Event(step=first, session_log=start))
 
-    def add(self, num_updates: int, value: Any) -> None:
-        """Adds a summary of tensorboardX's."""
+    def scalars(self, num_updates: int, values: Mapping[str, float]) -> None:
+        for key, value in values.items():
+            self._add(num_updates, summary.scalar(key, value))
+
+    def picture(self, num_updates: int, name: str, picture: np.ndarray) -> None:
+        self._add(num_updates, summary.image(name, picture, dataformats="HWC"))
+
+    def _add(self, num_updates: int, value: Any) -> None:
         with self._explaining():
             self._write(Event(step=num_updates, summary=value))
             if time.monotonic() > self._flushed + BOARD_SECONDS:

@@ -1,11 +1,26 @@
 """Rewards: from the critic's scores of canvases to a reward per command."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import chex
+import haiku as hk
 import jax.numpy as jnp
 
 from spiral_jax.types import Trajectory
+
+
+class ScoreFn(Protocol):
+    """What pays the policy, `(critic_params, images, targets) -> scores`, in JAX.
+
+    Images and targets (None for an unconditional agent) are `[N, H, W, C]` float32 in
+    0..1, scores `[N]` float32, higher is better.
+    """
+
+    def __call__(
+        self, critic_params: hk.Params, images: chex.Array, targets: chex.Array | None
+    ) -> chex.Array: ...
+
 
 FORMS = ("final", "delta")
 SOURCES = ("critic", "l2")

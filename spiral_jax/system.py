@@ -1,7 +1,7 @@
 """Assembles the parts of a run from its configuration."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -39,12 +39,13 @@ from spiral_jax.networks import (
     make_discriminator,
     make_policy,
 )
+from spiral_jax.optimisers import Optimisers, make_optimisers
 from spiral_jax.parallel import Parallel
 from spiral_jax.precision import in_float32
 from spiral_jax.programs import CommandLanguage, Program
 from spiral_jax.queues import ParameterStore
 from spiral_jax.replay import empty_replay
-from spiral_jax.rewards import make_rewards, negative_distance
+from spiral_jax.rewards import ScoreFn, make_rewards, negative_distance
 from spiral_jax.types import Trajectory
 
 # Every random stream of a run has a number of its own, so that none repeats another.
@@ -60,6 +61,8 @@ class System(NamedTuple):
       blank: a blank canvas `[H, W, C]`.
       policy, discriminator: the networks.
       agent: the policy compiled for acting.
+      optimisers: of both networks.
+      score: what pays the policy.
     """
 
     config: Config
@@ -68,6 +71,8 @@ class System(NamedTuple):
     policy: Policy
     discriminator: Discriminator
     agent: Agent
+    optimisers: Optimisers
+    score: ScoreFn
 
     def environment(self, batch_size: int, seed: int = 0) -> Episodes:
         """Makes an environment of this run's kind."""
@@ -86,13 +91,63 @@ class System(NamedTuple):
         return jax.jit(self.policy.init)(jax.random.key(self.seed("policy")))
 
 
-def make_system(config: Config) -> System:
-    """Builds the networks that a configuration asks for."""
+class MakePolicy(Protocol):
+    """Builds a policy for the commands of a language and for canvases like a blank one.
+
+    The blank canvas is `[H, W, C]` float32 in 0..1.
+    """
+
+    def __call__(
+        self, config: Config, language: CommandLanguage, blank: np.ndarray
+    ) -> Policy: ...
+
+
+def make_system(
+    config: Config,
+    *,
+    policy: MakePolicy | None = None,
+    discriminator: Discriminator | None = None,
+    optimisers: Optimisers | None = None,
+    score: ScoreFn | None = None,
+) -> System:
+    """Builds the parts of a run; what is not given is as the configuration says.
+
+    Args:
+      config: the settings.
+      policy: what builds a policy network of your own.
+      discriminator: a critic of your own.
+      optimisers: of both, instead of Adam at the rates of the settings.
+      score: what pays the policy, instead of the critic's score.
+    """
     environment = make_environment(config.environment(), batch_size=1)
     blank = environment.reset().observation["canvas"][0]
     environment.close()
-    policy = make_policy(
-        environment.language,
+    network = (policy or _policy)(config, environment.language, blank)
+    discriminator = discriminator or make_discriminator(
+        config.critic_width,
+        spectral=config.critic_regulariser == "spectral",
+        complement=config.complement,
+    )
+    return System(
+        config=config,
+        language=environment.language,
+        blank=blank,
+        policy=network,
+        discriminator=discriminator,
+        agent=make_agent(network, environment.language),
+        optimisers=optimisers
+        or make_optimisers(
+            config.policy_learning_rate,
+            config.critic_learning_rate,
+            config.max_gradient_norm,
+        ),
+        score=score or _score(config, discriminator),
+    )
+
+
+def _policy(config: Config, language: CommandLanguage, blank: np.ndarray) -> Policy:
+    return make_policy(
+        language,
         blank.shape,
         config.policy,
         blank,
@@ -100,18 +155,12 @@ def make_system(config: Config) -> System:
         blind=config.blind,
         compute_dtype=config.compute_dtype,
     )
-    return System(
-        config=config,
-        language=environment.language,
-        blank=blank,
-        policy=policy,
-        discriminator=make_discriminator(
-            config.critic_width,
-            spectral=config.critic_regulariser == "spectral",
-            complement=config.complement,
-        ),
-        agent=make_agent(policy, environment.language),
-    )
+
+
+def _score(config: Config, discriminator: Discriminator) -> ScoreFn:
+    if config.reward_source == "l2":
+        return lambda critic_params, images, targets: negative_distance(images, targets)
+    return discriminator.apply
 
 
 def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
@@ -122,9 +171,6 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
       parallel: the devices that hold the batch.
     """
     config = system.config
-    score = system.discriminator.apply
-    if config.reward_source == "l2":
-        score = lambda critic_params, images, targets: negative_distance(images, targets)
     policy_update = make_policy_update(
         make_policy_loss(
             system.policy,
@@ -144,9 +190,8 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             blank=system.blank,
             compound=config.compound,
         ),
-        score,
-        config.policy_learning_rate,
-        config.max_gradient_norm,
+        system.score,
+        system.optimisers.policy,
         parallel,
     )
     critic_update = make_critic_update(
@@ -157,7 +202,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             offset_cost=config.offset_cost,
             parallel=parallel,
         ),
-        config.critic_learning_rate,
+        system.optimisers.critic,
         system.seed("penalty"),
         parallel,
     )

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -14,9 +15,11 @@ from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.config import Config
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.evaluation import Table
+from spiral_jax.evaluation import MeasureFn, Table
 from spiral_jax.hosts import Due, Peers
-from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine
+from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer
+from spiral_jax.networks import Discriminator
+from spiral_jax.optimisers import Optimisers
 from spiral_jax.ownership import Owner, OwnerError, owned
 from spiral_jax.parallel import choose_devices
 from spiral_jax.paths import explained
@@ -24,8 +27,11 @@ from spiral_jax.pictures import save_png, sheet
 from spiral_jax.precision import in_float32
 from spiral_jax.queues import ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.reconstruction import Reconstruction, make_evaluator
+from spiral_jax.rewards import ScoreFn
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
 from spiral_jax.system import (
+    MakePolicy,
+    System,
     make_actor,
     make_device_actor,
     make_learner,
@@ -36,17 +42,32 @@ SHEET_DRAWINGS = 100
 
 
 @in_float32
-def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
+def train(
+    config: Config,
+    run_dir: str | Path,
+    *,
+    policy: MakePolicy | None = None,
+    discriminator: Discriminator | None = None,
+    optimisers: Optimisers | None = None,
+    score: ScoreFn | None = None,
+    evaluators: Sequence[MeasureFn] = (),
+    writers: Sequence[Writer] = (),
+) -> Table | Reconstruction | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
     Leaves `config.json`, `metrics.jsonl`, `samples.png`, `checkpoints/` and
     `tensorboard/` in the folder, and in `earlier_settings.json` what config.json held
     before, if settings were changed on the way. Of several processes (see `hosts`) all
     call it, with the same arguments; all but process 0 write parts of checkpoints only.
+    docs/extending.md has an example of each part that may be of your own. A resumed run
+    has to be given the same ones.
 
     Args:
       config: the settings.
       run_dir: the run's folder; made if absent. All processes see the same.
+      policy, discriminator, optimisers, score: parts of your own, see `make_system`.
+      evaluators: what else to measure at each evaluation.
+      writers: where else metrics go; closed at the end.
 
     Returns:
       How good the agent's drawings are, beside real pictures and blank canvases; of
@@ -67,7 +88,23 @@ def train(config: Config, run_dir: str | Path) -> Table | Reconstruction | None:
         owned(run_dir) as owner,
         Peers(run_dir / "processes", config.stuck_seconds) as peers,
         contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,
-        contextlib.closing(_Run(config, run_dir, owner, checkpointer, peers)) as run,
+        contextlib.closing(
+            _Run(
+                make_system(
+                    config,
+                    policy=policy,
+                    discriminator=discriminator,
+                    optimisers=optimisers,
+                    score=score,
+                ),
+                run_dir,
+                owner,
+                checkpointer,
+                peers,
+                evaluators,
+                writers,
+            )
+        ) as run,
     ):
         return run.train(signals)
 
@@ -77,13 +114,18 @@ class _Run:
 
     def __init__(
         self,
-        config: Config,
+        system: System,
         run_dir: Path,
         owner: Owner | None,
         checkpointer: Checkpointer,
         peers: Peers,
+        evaluators: Sequence[MeasureFn],
+        writers: Sequence[Writer],
     ):
-        self._config, self._dir, self._owner = config, run_dir, owner
+        config = system.config
+        self._system, self._config = system, config
+        self._dir, self._owner = run_dir, owner
+        self._evaluators = evaluators
         self._checkpointer, self._peers = checkpointer, peers
         resumed = self._checkpointer.latest() is not None
         if resumed and not config.resume:
@@ -94,7 +136,7 @@ class _Run:
         self._parallel = choose_devices(
             config.devices, config.parallel, config.batch_size, config.actor_devices
         )
-        self._system, data = make_system(config), load_dataset(config)
+        data = load_dataset(config)
         self._store = ParameterStore()
         self._images = data.train.images
         self._learner = make_learner(
@@ -116,6 +158,7 @@ class _Run:
             self._learner.num_updates,
             self._frames,
             minutes,
+            writers,
         )
         self._progress = ProgressLine(
             config.max_updates, config.max_minutes, silent=not peers.first
@@ -300,15 +343,19 @@ class _Run:
             measures, drawings = self._evaluator.measure(
                 self._learner.average, lambda: self._peers.stopping
             )
+            own = {}
+            for evaluator in self._evaluators:
+                own |= evaluator(self._system, drawings)
         self._check_owner()
         updates = self._learner.num_updates
-        self._metrics.write(updates, self._frames, measures)
+        self._metrics.write(updates, self._frames, measures | own)
         page = sheet(drawings[:SHEET_DRAWINGS])
         save_png(self._dir / "samples.png", page, scale=2)
         self._metrics.picture(updates, "samples", page)
         self._progress.say(
             f"{updates} updates, {self._frames:,} frames, "
             f"{self._metrics.minutes:.1f} min: {self._evaluator.in_short(measures)}"
+            + "".join(f", {name} {value:.4g}" for name, value in own.items())
         )
         return measures
 

@@ -17,7 +17,13 @@ from spiral_jax.data.files import fit
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program
 from spiral_jax.run_folder import CONFIG_FILE
-from spiral_jax.system import System, make_system, programs_of, sample_drawings
+from spiral_jax.system import (
+    MakePolicy,
+    System,
+    make_system,
+    programs_of,
+    sample_drawings,
+)
 
 # Agents that come with the package, by the names of their folders.
 _SHIPPED = Path(str(resources.files("spiral_jax") / "agents"))
@@ -158,7 +164,12 @@ def agent_folder(name: str | Path) -> Path:
     return folder
 
 
-def load_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedAgent:
+def load_agent(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    policy: MakePolicy | None = None,
+) -> TrainedAgent:
     """Loads a trained agent.
 
     Args:
@@ -167,6 +178,7 @@ def load_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedA
         of an exported agent, which comes first where it has such a name. A `Path` is
         always a folder.
       data_dir: where the run's data are now; None: where they were.
+      policy: what the run's policy network was built by, if it was trained with its own.
 
     Raises:
       FileNotFoundError: there is no such agent, or the run has no checkpoint yet.
@@ -185,7 +197,7 @@ def load_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedA
     if data_dir is not None:
         moved = str(local_path(data_dir, "data_dir"))
         config = dataclasses.replace(config, data_dir=moved)
-    system = make_system(config)
+    system = make_system(config, policy=policy)
     if (folder / PARAMS_FILE).exists():
         params, numbers = load_params(folder / PARAMS_FILE, ("num_updates",))
         num_updates = numbers["num_updates"]

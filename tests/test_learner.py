@@ -9,6 +9,7 @@ from experiments.network_speed import flop_of_products
 from experiments.scale_speed import initial, products_of, visit
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.learner import make_policy_update
+from spiral_jax.optimisers import make_optimisers
 from spiral_jax.parallel import Parallel
 from spiral_jax.queues import ParameterStore
 from spiral_jax.system import make_actor, make_learner, make_system
@@ -38,7 +39,8 @@ def test_long_gradients_are_scaled_down():
     rewards = lambda trajectory, score: (None, {})
 
     def first_moment(max_norm):
-        update = make_policy_update(loss, rewards, None, 1e-3, max_norm, Parallel())
+        optimiser = make_optimisers(1e-3, 1e-3, max_norm).policy
+        update = make_policy_update(loss, rewards, None, optimiser, Parallel())
         state, metrics = update.apply(update.init(gradients), None, None)
         assert metrics["policy/grad_norm"] == 5.0
         return optax.tree.get(state.opt_state, "mu")["w"]

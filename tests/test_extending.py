@@ -75,7 +75,8 @@ def test_the_page_runs(circles, tmp_path, monkeypatch):
     assert len(load_dataset(names["config"]).train.images) == 2000
     records = read_records(tmp_path / "runs/circles/metrics.jsonl")
     measured = [r["ink/share"] for r in records if "ink/share" in r]
-    assert len(measured) == 1 and 0 <= measured[0] <= 1
+    assert len(measured) == 1
+    assert 0 <= measured[0] <= 1
     assert names["canvases"].shape == (16, 16, 16, 1)
     assert started == [{"project": "spiral_jax", "mode": "offline", "dir": "runs"}]
     assert run.finished

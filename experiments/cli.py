@@ -26,6 +26,7 @@ from spiral_jax.trained import TrainedAgent, agent_folder, load_agent
 flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
 
 _OUTPUT = "standard output"
+_HELP = {"--help", "-help", "-h"}
 
 
 class PathFlag:
@@ -80,13 +81,19 @@ def open_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedA
     return load_agent(path.parent if path.exists() else name, data_dir)
 
 
-def run(main: Callable[[list[str]], None], name: str, positional: str = "") -> None:
+def run(
+    main: Callable[[list[str]], None],
+    name: str,
+    positional: str = "",
+    short_help: Callable[[], str] | None = None,
+) -> None:
     """Runs a script.
 
     Args:
       main: takes what is on the command line beside flags, the script's path first.
       name: of the script, as errors begin.
       positional: what may stand there beside flags; nothing, if empty.
+      short_help: what --help prints, called when flags are read; absl's, if not given.
     """
     show_anything()
     debug = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
@@ -113,7 +120,11 @@ def run(main: Callable[[list[str]], None], name: str, positional: str = "") -> N
 
     def read_flags(argv: list[str]) -> list[str]:
         with one_line(name):
-            return flags.FLAGS(argv)
+            if short_help is None or not _HELP & set(argv[1:]):
+                return flags.FLAGS(argv)
+            flags.FLAGS([arg for arg in argv if arg not in _HELP])
+            print(short_help())
+        raise SystemExit(0)
 
     app.run(guarded, flags_parser=read_flags)
 

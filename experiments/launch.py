@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments.cli import define_path, run
 from experiments.memory import keep_memory
-from experiments.settings import define_settings
+from experiments.settings import define_settings, short_help
 from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.paths import check_utf8, local_path
@@ -26,7 +26,7 @@ from spiral_jax.train import train
 _PRESET = flags.DEFINE_string(
     "preset",
     "mnist_small",
-    f"Settings to start from, one of: {', '.join(PRESETS)}. The other flags change them.",
+    f"Settings to start from, which other flags change. One of: {', '.join(PRESETS)}.",
 )
 _RUN_DIR = define_path("run_dir", None, "Folder of the run; runs/PRESET if not given.")
 _COMPILATION_CACHE = define_path(
@@ -86,4 +86,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "launch")
+    run(main, "launch", short_help=lambda: short_help(config_from_flags()))

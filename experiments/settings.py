@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,8 @@ from spiral_jax.extensions import import_named
 from spiral_jax.paths import local_path
 
 flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
+
+HELP_COLUMNS, FLAG_COLUMNS = 90, 29
 
 
 def define_settings() -> Callable[[], dict[str, Any]]:
@@ -48,6 +52,60 @@ def define_settings() -> Callable[[], dict[str, Any]]:
     return given
 
 
+# Each begins a section of the help, in the order of the fields of `Config`.
+_SECTIONS = {
+    "dataset": "Data",
+    "environment_name": "Environment",
+    "policy": "Networks",
+    "algorithm": "Objective",
+    "batch_size": "Optimisation",
+    "actors": "Running",
+    "resume": "What is kept",
+}
+
+
+def _settings_help(config: Config) -> str:
+    """Lists all settings with the values of a configuration, in a line each."""
+    lines = []
+    for field in dataclasses.fields(Config):
+        if field.name in _SECTIONS:
+            lines += ["", f"{_SECTIONS[field.name]}:"]
+        name, value = field.name, getattr(config, field.name)
+        if field.metadata["kind"] is dict:
+            name, value = "set", "KEY=VALUE"
+        elif isinstance(value, tuple):
+            value = ",".join(f"{x:g}" for x in value)
+        lines.append(_help_line(f"--{name}={value}", field.metadata["help"]))
+    return "\n".join(lines)
+
+
+def short_help(config: Config) -> str:
+    """Explains a script in a line a flag: its own ones, then the settings.
+
+    Args:
+      config: whose values are shown.
+    """
+    settings = {"set", *(field.name for field in dataclasses.fields(Config))}
+    script = sys.modules["__main__"]
+    lines = [script.__doc__ or "", "Flags, in short; --helpfull says all of them:", ""]
+    for flag in flags.FLAGS.get_key_flags_for_module(script):
+        if flag.name not in settings:
+            value = "" if flag.default is None else f"={flag.default_unparsed}"
+            lines.append(_help_line(f"--{flag.name}{value}", flag.help))
+        if flag.name == "preset":
+            indent = {"initial_indent": "    ", "subsequent_indent": "    "}
+            lines += textwrap.wrap(", ".join(PRESETS), HELP_COLUMNS, **indent)
+    return "\n".join([*lines, _settings_help(config)])
+
+
+def _help_line(flag: str, help: str) -> str:
+    """Explains a flag by the first sentence of its help."""
+    sentence = help.split(". ")[0].rstrip(".")
+    line = f"  {flag:{FLAG_COLUMNS}s} "
+    width = HELP_COLUMNS - len(line)
+    return line + textwrap.shorten(sentence, width, placeholder=" ...")
+
+
 def _own(given: str) -> tuple[str, Any]:
     """Reads KEY=VALUE; what is no JSON is text."""
     key, equals, value = given.partition("=")
@@ -64,10 +122,8 @@ def _define(field: dataclasses.Field) -> flags.FlagHolder:
     if field.metadata["kind"] is dict:
         text = "As KEY=VALUE, once for each; VALUE is JSON or text."
         return flags.DEFINE_multi_string("set", None, f"{field.metadata['help']} {text}")
-    values = {name: getattr(config, field.name) for name, config in PRESETS.items()}
-    text = ", ".join(f"{name}: {value!r}" for name, value in values.items())
-    if len(set(values.values())) == 1:
-        text = repr(field.default)
+    values = {getattr(config, field.name) for config in PRESETS.values()}
+    text = repr(field.default) if len(values) == 1 else "is the preset's"
     define = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,

@@ -165,7 +165,9 @@ class Config:
 
     # Objective (spec, section 1).
     algorithm: str = _setting("vtrace", "Advantage estimation.", ALGORITHMS)
-    discount: float = _setting(1.0, "Gamma.")
+    discount: float = _setting(
+        1.0, "Gamma, the discount of what is paid a command later."
+    )
     unroll_length: int = _setting(
         0,
         "Commands of an episode that an update learns from, a divisor of all; the next "
@@ -215,8 +217,8 @@ class Config:
     batch_size: int = _setting(
         64, "Episodes, and pictures, per update, of all processes together."
     )
-    policy_learning_rate: float = _setting(3e-4, "Adam's, for the policy.")
-    critic_learning_rate: float = _setting(1e-4, "Adam's, for the critic.")
+    policy_learning_rate: float = _setting(3e-4, "Adam learning rate of the policy.")
+    critic_learning_rate: float = _setting(1e-4, "Adam learning rate of the critic.")
     max_gradient_norm: float = _setting(
         0.0, "Scale the policy's gradients down to this norm if it is larger; 0: never."
     )
@@ -262,7 +264,7 @@ class Config:
         False,
         "One actor in lock step with the learner: the same seed gives the same run.",
     )
-    seed: int = _setting(0, "Of everything random.")
+    seed: int = _setting(0, "Seed of every random stream.")
     max_updates: int = _setting(
         1_000_000, "Stop after that many policy updates, earlier sessions included."
     )
@@ -272,7 +274,8 @@ class Config:
 
     stuck_seconds: float = _setting(
         45.0,
-        "Of several processes: end the run if one is silent, or none gets on, that long.",
+        "Of several processes: end the run if one sends no heartbeat, or none makes "
+        "progress, for that many seconds.",
     )
 
     # What is kept.

@@ -29,7 +29,7 @@ from absl import flags
 from experiments.cli import define_path, run
 from experiments.curves import read_curve, save_figure
 from experiments.memory import keep_memory
-from experiments.settings import define_settings
+from experiments.settings import define_settings, short_help
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
 from spiral_jax.data.registry import load_dataset
@@ -289,7 +289,7 @@ def run_study(
             f"{summary(result)}\nThis is in {path} and {path.with_suffix('.png').name}."
         )
 
-    run(main, study.name)
+    run(main, study.name, short_help=lambda: short_help(preset(study.preset)))
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from absl import flags
 
 from experiments.baselines.metropolis_hastings.baseline import run_baseline
 from experiments.cli import define_path, run
-from experiments.settings import define_settings
+from experiments.settings import define_settings, short_help
 from spiral_jax.config import preset
 from spiral_jax.parsing import Parse
 from spiral_jax.paths import write_file
@@ -62,4 +62,8 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "metropolis_hastings")
+    run(
+        main,
+        "metropolis_hastings",
+        short_help=lambda: short_help(preset(_PRESET.value)),
+    )

@@ -129,3 +129,21 @@ def test_sample_without_a_run_says_so(tmp_path):
     result = run("sample", f"--run_dir={tmp_path}")
     assert result.returncode != 0
     assert "holds no run" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_accelerator_benchmark_measures_each_part(tmp_path):
+    path = tmp_path / "speed.json"
+    sizes = ("--preset=mnist_small", "--batch_sizes=2", "--fuse=1", "--seconds=0.2")
+    result = run("accelerator_speed", *sizes, f"--json={path}")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["backend"] == "cpu"
+    assert [record["batch_size"] for record in found["speed"]] == [2]
+    for record in found["speed"]:
+        flops = record["frames_per_second"] * record["flops_per_frame"]
+        share = flops / (found["matmul_tflops"] * 1e12)
+        assert record["share_of_peak"] == pytest.approx(share)
+    names = {record["part"] for record in found["parts"]}
+    assert {"rollout", "acting alone", "painting alone", "policy update"} <= names
+    assert all(record["ms"] > 0 for record in found["parts"])

@@ -2,7 +2,7 @@
 
 agent = spiral_jax.load_agent("mnist")
 programs, canvases = agent.sample(16, seed=0)
-programs[0].to_svg(), programs[0].to_json(), programs[0].render(width=512)
+programs[0].save("digit.svg")  # or .png, .gif, .json
 """
 
 import importlib

@@ -8,11 +8,16 @@ import numpy as np
 from PIL import Image
 
 from spiral_jax.data import to_uint8
-from spiral_jax.environments import language_of
+from spiral_jax.environments import language_of, rerender
 from spiral_jax.environments.pens import make_pens
-from spiral_jax.paths import write_file
+from spiral_jax.paths import local_path, write_file
 from spiral_jax.programs import Program
+from spiral_jax.renderers.mypaint import Brush
 from spiral_jax.types import Stroke
+
+# What programs are saved as, and which of it a brush paints.
+ENDINGS = (".png", ".gif", ".svg", ".json")
+_PAINTED = (".png", ".gif")
 
 
 def sheet(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -36,24 +41,34 @@ def sheet(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nd
     return page
 
 
-def save_png(path: Path, picture: np.ndarray, scale: int = 1) -> None:
-    """Writes `[H, W, 3]` uint8 as PNG, each px `scale` px wide; see `write_file`."""
+def save_png(path: str | Path, picture: np.ndarray, scale: int = 1) -> None:
+    """Writes a picture as PNG; see `write_file`.
+
+    Args:
+      path: of the file.
+      picture: `[H, W, 1 or 3]`, uint8 or float in 0..1.
+      scale: how many px wide and high each of its px becomes.
+    """
     file = io.BytesIO()
     _scaled(picture, scale).save(file, format="PNG", optimize=True)
     write_file(path, file.getvalue())
 
 
 def save_gif(
-    path: Path, canvases: np.ndarray, *, scale: int = 1, milliseconds: int = 400
+    path: str | Path, canvases: np.ndarray, *, scale: int = 1, milliseconds: int = 400
 ) -> None:
     """Writes sheets of `canvases` `[T+1, N, H, W, C]` as an animation; see `write_file`.
 
     The finished drawings stay four times as long.
     """
+    frames = [_scaled(sheet(canvas), scale) for canvas in canvases]
+    if canvases.shape[-1] == 1:
+        frames = [frame.convert("L") for frame in frames]
+    _write_gif(path, frames, milliseconds)
+
+
+def _write_gif(path: str | Path, frames: list[Image.Image], milliseconds: int) -> None:
     file = io.BytesIO()
-    frames = [_scaled(sheet(canvas), scale).convert("L") for canvas in canvases]
-    if canvases.shape[-1] == 3:
-        frames = [_scaled(sheet(canvas), scale) for canvas in canvases]
     frames[0].save(
         file,
         format="GIF",
@@ -66,9 +81,42 @@ def save_gif(
 
 
 def _scaled(picture: np.ndarray, scale: int) -> Image.Image:
-    image = Image.fromarray(picture)
+    if np.issubdtype(picture.dtype, np.floating):
+        picture = to_uint8(picture)
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
     size = (image.width * scale, image.height * scale)
     return image.resize(size, Image.Resampling.NEAREST)
+
+
+def save_program(
+    program: Program,
+    path: str | Path,
+    width: int = 512,
+    brush: str | Path | Brush | None = None,
+    milliseconds: int = 400,
+) -> None:
+    """Writes a program as a picture, or as its commands; see `Program.save`."""
+    path = local_path(path)
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise ValueError(
+            f"path={str(path)!r}: expected a name that ends in one of "
+            f"{', '.join(ENDINGS)}; the ending says what is written."
+        )
+    if brush is not None and ending not in _PAINTED:
+        raise ValueError(
+            f"brush={brush!r} with path={str(path)!r}: expected none, only "
+            f"{' and '.join(_PAINTED)} are painted with a brush; leave it out."
+        )
+    if ending == ".png":
+        save_png(path, program.render(width, brush))
+    elif ending == ".gif":
+        stages = rerender(program, width, brush)
+        _write_gif(path, [_scaled(stage, 1) for stage in stages], milliseconds)
+    elif ending == ".svg":
+        write_file(path, program.to_svg(width))
+    else:
+        write_file(path, program.to_json())
 
 
 def program_to_svg(program: Program, width: int = 256) -> str:

@@ -9,6 +9,7 @@ the painting components are those of DeepMind's SPIRAL environment (paper, secti
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -241,6 +242,36 @@ class Program:
         from spiral_jax.environments import rerender
 
         return rerender(self, width, brush)[-1]
+
+    def save(
+        self,
+        path: str | Path,
+        width: int = 512,
+        brush: Any = None,
+        milliseconds: int = 400,
+    ) -> None:
+        """Writes the program into a file, as what the end of its name says.
+
+        - `.png`: the finished picture.
+        - `.gif`: the drawing of it, a frame for the empty canvas and one after each
+          command; the finished picture stays four times as long.
+        - `.svg`: a painting's strokes as vector paths, see `to_svg`.
+        - `.json`: the commands, see `to_json`.
+
+        Args:
+          path: of the file; one that is there is replaced.
+          width: and height of a picture in px; of no effect on JSON.
+          brush: of PNG and GIF, as in `render`.
+          milliseconds: between the frames of a GIF.
+
+        Raises:
+          ValueError, TypeError: the name ends otherwise, or the program, the width or the
+            brush is not valid.
+          OSError: the file cannot be written.
+        """
+        from spiral_jax.pictures import save_program
+
+        save_program(self, path, width, brush, milliseconds)
 
     def to_svg(self, width: int = 256) -> str:
         """Writes a painting's strokes as vector paths, see `pictures.program_to_svg`."""

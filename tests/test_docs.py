@@ -43,6 +43,7 @@ def test_the_tutorial_runs(tmp_path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "digit.gif",
         "digit.json",
+        "digit.png",
         "digit.svg",
     ]
 

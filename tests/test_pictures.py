@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 
 from spiral_jax.environments import Painting
-from spiral_jax.pictures import program_to_svg, programs_to_svg, save_gif, sheet
+from spiral_jax.pictures import (
+    program_to_svg,
+    programs_to_svg,
+    save_gif,
+    save_png,
+    sheet,
+)
 from spiral_jax.programs import Program
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,6 +29,19 @@ def test_sheets_and_animations(tmp_path):
     save_gif(tmp_path / "a.gif", canvases)
     with Image.open(tmp_path / "a.gif") as image:
         assert image.n_frames == 4
+
+
+def test_pictures_of_one_and_three_channels(tmp_path):
+    grey = np.array([[0.0, 0.5], [0.25, 1.0]])[..., None]
+    save_png(str(tmp_path / "a.png"), grey, scale=2)  # a name will do
+    with Image.open(tmp_path / "a.png") as image:
+        found = np.asarray(image)
+    np.testing.assert_array_equal(found[::2, ::2], [[0, 128], [64, 255]])
+    np.testing.assert_array_equal(found, found[::2, ::2].repeat(2, 0).repeat(2, 1))
+    color = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    save_png(tmp_path / "b.png", color)
+    with Image.open(tmp_path / "b.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), color)
 
 
 def program_of(actions, **settings):
@@ -140,3 +159,63 @@ def test_what_has_no_strokes_is_refused():
     bad = dataclasses.replace(good, actions={k: np.array(v) for k, v in actions.items()})
     with pytest.raises(ValueError, match=r"'end' is 64 at index"):
         bad.to_svg()
+
+
+@pytest.mark.parametrize("use_color", [False, True])
+def test_programs_are_saved_as_their_names_say(use_color, tmp_path):
+    """A move, a bar on the left, a bar on the right, of black."""
+    black = ("red", "green", "blue") if use_color else ()
+    actions = {"flag": [0, 1, 1], "end": [1, 57, 62], "control": [0, 25, 30]}
+    actions |= {"size": [0, 1, 1]} | {name: [0, 0, 0] for name in black}
+    program = program_of(actions, **{**GREY, "use_color": use_color})
+    place = tmp_path / "drawing.PNG"
+    program.save(place)
+    with Image.open(place) as image:
+        assert image.size == (512, 512)
+    program.save(str(place), width=64)
+    with Image.open(place) as image:
+        assert image.mode == ("RGB" if use_color else "L")
+        drawn = np.asarray(image.convert("L")) / 255
+    np.testing.assert_allclose(drawn, program.render(64).mean(axis=-1), atol=1 / 255)
+    program.save(tmp_path / "pen.png", width=64, brush="classic/pen")
+    assert (tmp_path / "pen.png").read_bytes() != place.read_bytes()
+    # Strokes appear one after the other: those that are there stay.
+    program.save(tmp_path / "a.gif", width=64, milliseconds=50)
+    with Image.open(tmp_path / "a.gif") as image:
+        frames, times = [], []
+        for number in range(image.n_frames):
+            image.seek(number)
+            frames.append(np.asarray(image.convert("L")).astype(int))
+            times.append(image.info["duration"])
+    blank, *_, finished = frames
+    assert (blank == 255).all()
+    # Of frames that are the same, such as after a move, Pillow writes one, for longer.
+    assert sum(times) == 3 * 50 + 4 * 50
+    ink = [int((255 - frame).sum()) for frame in frames]
+    assert len(frames) == 3
+    assert ink == sorted(set(ink))
+    assert abs(finished - 255 * drawn).max() <= 8  # colours of a palette
+    program.save(tmp_path / "a.svg", width=99)
+    written = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert written == program.to_svg(width=99)
+    program.save(tmp_path / "a.json")
+    again = Program.from_json((tmp_path / "a.json").read_bytes())
+    np.testing.assert_array_equal(again.render(64), program.render(64))
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "words"),
+    [
+        ("a.jpg", {}, r"a\.jpg': expected a name that ends in one of \.png, \.gif,"),
+        ("a", {}, r"a': expected a name that ends"),
+        ("", {}, r"path='': expected the path of a file"),
+        ("a.svg", {"brush": "classic/pen"}, r"only \.png and \.gif are painted"),
+        ("a.png", {"width": 0}, "canvas_width=0"),
+    ],
+)
+def test_what_a_program_cannot_be_saved_as(name, how, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    actions = {"flag": [1], "end": [63], "control": [0], "size": [0]}
+    with pytest.raises(ValueError, match=words):
+        program_of(actions, **GREY).save(name, **how)
+    assert not list(tmp_path.iterdir())

@@ -13,13 +13,15 @@ worlds of scenes for MuJoCo's viewer; and metrics.json, l2 of each and the mean,
 agent's own canvas shows it. Of held-out scenes it also says how far what is built agrees
 with what there is (docs/scenes.md).
 
-Of your own pictures the square in the middle is taken, resized to the agent's canvas.
+Your own pictures are files, folders, or arrays in a .npy or .npz (docs/data.md). Of each
+the square in the middle is taken, resized to the agent's canvas.
 Agents of paintings that learnt on white paper expect dark ink on light: --invert turns
 light on dark into that.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +31,8 @@ from experiments.cli import brush_value, define_data_dir, define_path, open_agen
 from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
-from spiral_jax.data.files import (
-    PictureFiles,
-    decode,
-    warn_of_others,
-    why_unreadable,
-)
+from spiral_jax.data.arrays import is_array, open_pictures
+from spiral_jax.data.files import Picture, decode, warn_of_others, why_unreadable
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.data.scenes import SceneImages
 from spiral_jax.parsing import compare_programs
@@ -66,8 +64,8 @@ _NUM = flags.DEFINE_integer(
 _IMAGES = flags.DEFINE_list(
     "images",
     [],
-    "Your own targets: picture files, or folders of them, comma-separated; the same as "
-    "without --images=, one after the other.",
+    "Your own targets: picture files, folders or arrays of them, comma-separated; the "
+    "same as without --images=, one after the other.",
 )
 _INVERT = flags.DEFINE_bool("invert", False, "Black becomes white in your own pictures.")
 _WIDTH = flags.DEFINE_integer(
@@ -86,50 +84,57 @@ def read_images(
     """Reads the user's pictures as the agent's canvas would show them.
 
     Args:
-      paths: files, or folders, of which all picture files are taken.
+      paths: files; folders, of which all picture files are taken; or `.npy` and `.npz`
+        files, of which all pictures are.
       config: of the agent.
       num_channels: of its canvas.
       invert: whether black becomes white.
 
     Returns:
-      The names of N files, and `[N, W, W, C]` uint8.
+      The names of N pictures, and `[N, W, W, C]` uint8.
 
     Raises:
-      ValueError: names every file that cannot be read, and why.
+      ValueError: names every picture that cannot be read, and why.
+      OSError: an array's file cannot be opened.
     """
     if invert and config.dataset == "scenes":
         raise ValueError(
             "invert=True: only drawings have ink that may be light or dark; leave it out."
         )
-    files: list[Path] = []
+    found: list[tuple[str, Callable[..., np.ndarray]]] = []
     pictures, problems = [], []
     for path in map(Path, paths):
-        found = [path]
-        if path.is_dir():
-            pictures_in = PictureFiles(path)
-            warn_of_others("reconstruct", pictures_in)
-            found = [path / name for name in pictures_in.names]
-            if not found:
+        if path.is_dir() or is_array(path):
+            source = open_pictures(path)
+            warn_of_others("reconstruct", source)
+            inside = [Picture(source, name) for name in source.names]
+            found += [(str(picture), picture.decode) for picture in inside]
+            if not inside:
                 problems.append(f"{path} (a folder without pictures)")
-        files += found
-    for file in files:
+        else:
+            found.append((str(path), partial(_decode_file, path)))
+    for name, read in found:
         try:
-            picture = decode(
-                file.read_bytes(),
-                config.canvas_width,
+            picture = read(
+                width=config.canvas_width,
                 channels=num_channels,
                 invert=invert,
                 background=config.background,
             )
             pictures.append(picture)
         except Exception as error:  # of damaged files Pillow raises anything
-            problems.append(f"{file} ({why_unreadable(error)})")
+            problems.append(f"{name} ({why_unreadable(error)})")
     if problems:
         raise ValueError(
             f"{len(problems)} of your pictures cannot be read: {', '.join(problems)}. "
-            "Expected files that Pillow can open, such as PNG or JPEG."
+            "Expected files that Pillow can open, such as PNG or JPEG, or arrays of "
+            "finite values."
         )
-    return [str(file) for file in files], np.stack(pictures)
+    return [name for name, _ in found], np.stack(pictures)
+
+
+def _decode_file(path: Path, **how) -> np.ndarray:
+    return decode(path.read_bytes(), **how)
 
 
 def reconstruct(paths: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Documents from outside, which may be damaged or foreign: JSON, and arrays in `.npz`."""
+"""Documents from outside, which may be damaged or foreign: JSON, `.npz` and `.npy`."""
 
 import json
 import zipfile
@@ -26,6 +26,26 @@ def parse_json(text: str | bytes, name: str) -> Any:
         ) from error
     except ValueError as error:
         raise ValueError(f"{name}: Not a JSON document: {error}.") from error
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Opens the array of a `.npy`, memory-mapped; nothing in it can run code.
+
+    Raises:
+      OSError: the file cannot be opened.
+      ValueError: it is damaged, or no such file.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(array, np.ndarray):
+            return array
+        array.close()
+        raise ValueError("it is a zip, as .npz files are")
+    except OSError:
+        raise
+    except Exception as error:  # as of .npz, below
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a complete .npy file: {why}.") from error
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

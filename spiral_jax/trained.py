@@ -13,7 +13,7 @@ from PIL import Image
 from spiral_jax.checkpoint import check_fits, load_params, read_newest, save_params
 from spiral_jax.config import Config, launch_command
 from spiral_jax.data import to_float, to_uint8
-from spiral_jax.data.files import fit
+from spiral_jax.data.files import as_shown
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program
 from spiral_jax.run_folder import CONFIG_FILE
@@ -131,7 +131,9 @@ def as_targets(images: np.ndarray, width: int, channels: int) -> np.ndarray:
         images = to_uint8(images)
     if images.shape[-1] == 1:
         images = images[..., 0]
-    fitted = [fit(Image.fromarray(image), width, channels) for image in images]
+    fitted = [
+        as_shown(Image.fromarray(image), width, channels=channels) for image in images
+    ]
     return to_float(np.stack(fitted))
 
 

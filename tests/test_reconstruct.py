@@ -79,6 +79,12 @@ def test_ones_own_pictures_by_hand(tmp_path):
     np.testing.assert_array_equal(inverted[0], 255 - images[0])
     _, colour = read(str(tmp_path / "folder"), channels=3)
     np.testing.assert_array_equal(colour[0], np.broadcast_to([255, 0, 0], (16, 16, 3)))
+    # The same pictures as an array, among files.
+    np.save(tmp_path / "a.npy", np.stack([wide[:, 8:24] / 255, np.ones([16, 16, 3])]))
+    names, arrays = read(one, str(tmp_path / "a.npy"))
+    assert names == [one, f"{tmp_path}/a.npy/0", f"{tmp_path}/a.npy/1"]
+    np.testing.assert_array_equal(arrays[:2], images)
+    assert (arrays[2] == 255).all()
 
 
 def test_unreadable_pictures_are_named_with_the_reason(tmp_path):

@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from absl import logging
@@ -34,6 +34,22 @@ _FOREIGN = (
     *(".nef", ".orf", ".raf", ".raw", ".rw2", ".svg", ".svgz"),
 )
 _SHARE_SAID = 0.1
+
+
+class PictureSource(Protocol):
+    """What pictures are read from: `PictureFiles`, or `arrays.PictureArray`.
+
+    Attributes are as in `PictureFiles`.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    others: tuple[str, ...]
+    closed: tuple[str, ...]
+
+    def stamp(self, name: str) -> str: ...
+
+    def decode(self, name: str, **how) -> np.ndarray: ...
 
 
 class PictureFiles:
@@ -88,6 +104,10 @@ class PictureFiles:
             return self._zip.read(self._members[name])
         return (self.path / name).read_bytes()
 
+    def decode(self, name: str, **how) -> np.ndarray:
+        """Decodes a file, see `decode`; raises whatever it cannot be read for."""
+        return decode(self.read(name), **how)
+
     def stamp(self, name: str) -> str:
         """Returns what changes with a file's content, without reading it."""
         try:
@@ -101,9 +121,9 @@ class PictureFiles:
 
 
 class Picture(NamedTuple):
-    """A picture file: one name of those in `files`."""
+    """A picture: one name of those in `files`."""
 
-    files: PictureFiles
+    files: PictureSource
     name: str
 
     def __str__(self) -> str:
@@ -111,7 +131,7 @@ class Picture(NamedTuple):
 
     def decode(self, **how) -> np.ndarray:
         """Decodes it; see `decode`."""
-        return decode(self.files.read(self.name), **how)
+        return self.files.decode(self.name, **how)
 
 
 def _walk(folder: Path) -> tuple[list[str], list[str]]:
@@ -249,11 +269,34 @@ def decode(
             image = _of_upper_bits(image)
         elif modes and "transparency" in image.info and modes[0] in _SCALES:
             image.info["transparency"] *= _SCALES[modes[0]]
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            paper = Image.new("RGBA", image.size, background)
-            image = Image.alpha_composite(paper, image)
-    pixels = fit(image, width, channels, crop)
+    return as_shown(
+        image, width, channels=channels, crop=crop, invert=invert, background=background
+    )
+
+
+def as_shown(
+    image: Image.Image,
+    width: int,
+    *,
+    channels: int,
+    crop: int | None = None,
+    invert: bool = False,
+    background: str = "white",
+) -> np.ndarray:
+    """Makes a picture of 8 bits what the canvas would show.
+
+    Arguments and result are those of `decode`.
+    """
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    side = crop or min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    if side != width:
+        image = image.resize((width, width), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image).reshape(width, width, channels)
     return 255 - pixels if invert else pixels
 
 
@@ -285,22 +328,6 @@ def _of_upper_bits(image: Image.Image) -> Image.Image:
     if "transparency" in image.info:  # was left as it is
         image.info["transparency"] = tuple(x >> 8 for x in image.info["transparency"])
     return image
-
-
-def fit(
-    image: Image.Image, width: int, channels: int, crop: int | None = None
-) -> np.ndarray:
-    """Returns the square in a picture's middle, resized.
-
-    Arguments and result are those of `decode`.
-    """
-    image = image.convert("L" if channels == 1 else "RGB")
-    side = crop or min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    if side != width:
-        image = image.resize((width, width), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(width, width, channels)
 
 
 def why_unreadable(error: Exception) -> str:

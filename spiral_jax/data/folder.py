@@ -1,13 +1,13 @@
-"""Any pictures of the user's own: a folder of them, or a zip."""
+"""Any pictures of the user's own: a folder or a zip of them, or an array."""
 
 from pathlib import Path
 
+from spiral_jax.data.arrays import is_array, open_pictures
 from spiral_jax.data.cache import load_pictures
 from spiral_jax.data.files import (
     ENDINGS,
     MOVED,
     Picture,
-    PictureFiles,
     in_fair_order,
     warn_of_others,
 )
@@ -30,13 +30,16 @@ def load_folder(
 ) -> Dataset:
     """Loads pictures as the agent's canvas would show them.
 
-    The largest square in the middle of each is resized to the canvas. A hash of its name
-    decides whether a picture is for training or testing: a tenth is for testing, at most
-    2,000, the same in every run. Decoded pictures are cached, see `load_pictures`.
+    The largest square in the middle of each is resized to the canvas. A hash of its name,
+    or of its number in an array, decides whether a picture is for training or testing: a
+    tenth is for testing, at most 2,000, the same in every run. Decoded pictures are
+    cached, see `load_pictures`.
 
     Args:
       data_dir: a folder, the folders in it included, or a zip; `ENDINGS` says which files
-        are pictures.
+        are pictures. Or a `.npy`, or a `.npz` with one array or one called `images`:
+        `[N, H, W, C]`, C = 1, 3 or 4 (transparent where that is 0), or `[N, H, W]`, of
+        uint8 or float in 0..1.
       canvas_width: width and height in px.
       background: "white" or "black", what shows through transparent pictures.
       use_color: colour, or grey.
@@ -54,18 +57,24 @@ def load_folder(
     """
     if not data_dir:
         raise FileNotFoundError(
-            "dataset='folder' needs data_dir: a folder of pictures, or a zip of them."
+            "dataset='folder' needs data_dir: a folder of pictures, a zip of them, or an "
+            "array of them in a .npy or .npz."
         )
     if not Path(data_dir).exists():
         raise FileNotFoundError(
             f"data_dir={str(data_dir)!r} is neither a folder nor a file. {MOVED}"
         )
-    files = PictureFiles(Path(data_dir))
+    files = open_pictures(Path(data_dir))
     if len(files.names) < LEAST_PICTURES:
+        remedy = "."
+        if not is_array(files.path):
+            remedy = (
+                f", with names that end in {', '.join(ENDINGS)}. There are "
+                f"{len(files.others):,} other files."
+            )
         raise ValueError(
             f"{data_dir} holds {len(files.names)} pictures; expected at least "
-            f"{LEAST_PICTURES}, with names that end in {', '.join(ENDINGS)}. There are "
-            f"{len(files.others):,} other files."
+            f"{LEAST_PICTURES}{remedy}"
         )
     warn_of_others("folder", files)
     pictures = in_fair_order([Picture(files, name) for name in files.names])

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from absl import logging
-from PIL import Image
 
 from spiral_jax.checkpoint import check_fits, load_params, read_newest, save_params
 from spiral_jax.config import Config, launch_command
-from spiral_jax.data import to_float, to_uint8
+from spiral_jax.data import to_float
+from spiral_jax.data.arrays import check_pictures, check_range, image_of
 from spiral_jax.data.files import as_shown
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program
@@ -71,12 +71,13 @@ class TrainedAgent(NamedTuple):
     ) -> tuple[list[Program], np.ndarray]:
         """Redraws pictures, each in a program of its own.
 
-        The agent sees them as `as_targets` makes them of its canvas' size and colours.
-        Ink and paper are not guessed: agents that were trained on a white background
-        expect dark lines on white.
+        The agent sees them as `as_targets` makes them of its canvas' size and colours;
+        what is transparent shows its paper. Ink and paper are not guessed: agents that
+        were trained on a white background expect dark lines on white.
 
         Args:
-          images: `[N, H, W, C]`, of any size, uint8 or float in 0..1, grey or RGB.
+          images: `[N, H, W, C]` of any size, uint8 or float in 0..1, with C = 1 (grey), 3
+            (RGB) or 4 (RGBA); or `[N, H, W]`.
           seed: of the sampling; the same images and seed draw the same.
 
         Returns:
@@ -92,7 +93,8 @@ class TrainedAgent(NamedTuple):
                 "load_agent('mnist_conditional')."
             )
         _, width, channels = self.system.blank.shape
-        targets = as_targets(images, width, channels)
+        background = self.system.config.background
+        targets = as_targets(images, width, channels, background)
         return self._draw(len(targets), seed, targets)
 
     def _draw(self, num_drawings, seed, targets) -> tuple[list[Program], np.ndarray]:
@@ -100,15 +102,19 @@ class TrainedAgent(NamedTuple):
         return programs_of(self.system, drawings), drawings.canvases[-1]
 
 
-def as_targets(images: np.ndarray, width: int, channels: int) -> np.ndarray:
+def as_targets(
+    images: np.ndarray, width: int, channels: int, background: str = "white"
+) -> np.ndarray:
     """Makes pictures what an agent's canvas could show.
 
     As of picture files (`data.files.decode`), the square in the middle is taken and
-    resized (bilinear, antialiased). Grey becomes equal RGB, and RGB its luma.
+    resized (bilinear, antialiased), and what is transparent shows the background. Grey
+    becomes equal RGB, and RGB its luma.
 
     Args:
-      images: `[N, H, W, C]` uint8, or float in 0..1; C = 1 or 3.
+      images: `[N, H, W, C]`, C = 1, 3 or 4, or `[N, H, W]`; uint8 or float in 0..1.
       width, channels: of the canvas.
+      background: "white" or "black".
 
     Returns:
       `[N, width, width, channels]` float32 in 0..1, of 256 levels.
@@ -117,24 +123,14 @@ def as_targets(images: np.ndarray, width: int, channels: int) -> np.ndarray:
       ValueError: says what the images are and what was expected.
     """
     images = np.asarray(images)
-    expected = "expected [N, H, W, C], uint8 or float in 0..1, with C = 1 or 3"
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(f"images has the shape {images.shape}; {expected}.")
+    check_pictures(images, "images")
     if images.dtype != np.uint8:
-        if not np.issubdtype(images.dtype, np.floating):
-            raise ValueError(f"images is {images.dtype}; {expected}.")
-        if not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
-            raise ValueError(
-                f"images has values in {images.min():g}..{images.max():g}; {expected}. "
-                "Divide by 255 what has 256 levels."
-            )
-        images = to_uint8(images)
-    if images.shape[-1] == 1:
-        images = images[..., 0]
-    fitted = [
-        as_shown(Image.fromarray(image), width, channels=channels) for image in images
+        check_range(images.min(), images.max(), "images")
+    shown = [
+        as_shown(image_of(image), width, channels=channels, background=background)
+        for image in images
     ]
-    return to_float(np.stack(fitted))
+    return to_float(np.stack(shown))
 
 
 def shipped_agents() -> list[str]:

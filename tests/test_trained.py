@@ -136,6 +136,27 @@ def test_targets_by_hand():
     wide[:, :, 2:10] = 1
     (white,) = as_targets(wide, 2, 3)  # the square in its middle
     np.testing.assert_array_equal(white, np.ones([2, 2, 3]))
+    np.testing.assert_array_equal(as_targets(wide[..., 0], 2, 3), [white])
+    # Red ink, a quarter of it opaque, a quarter half, on either paper.
+    rgba = np.zeros([1, 4, 4, 4])
+    rgba[..., 0], rgba[:, :2, :2, 3], rgba[:, 2:, 2:, 3] = 1, 1, 0.5
+    for background, paper in (("white", 1), ("black", 0)):
+        (found,) = as_targets(rgba, 4, 3, background)
+        np.testing.assert_array_equal(found[0, 0], [1, 0, 0])
+        np.testing.assert_array_equal(found[0, 3], [paper] * 3)
+        half = [(1 + paper) / 2, paper / 2, paper / 2]
+        np.testing.assert_allclose(found[3, 3], half, atol=1 / 255)
+
+
+def test_transparent_pictures_show_the_agents_paper(tiny_config):
+    config = dataclasses.replace(tiny_config, conditional=True, background="black")
+    agent = with_random_params(config)
+    clear = np.ones([2, 16, 16, 4])
+    clear[..., 3] = 0
+    white, black = np.ones([2, 16, 16, 1]), np.zeros([2, 16, 16, 1])
+    drawn, of_white, of_black = (agent.reconstruct(x)[1] for x in (clear, white, black))
+    np.testing.assert_array_equal(drawn, of_black)
+    assert not np.array_equal(drawn, of_white)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +164,12 @@ def test_targets_by_hand():
     [
         (np.zeros([32, 32]), r"has the shape \(32, 32\); expected \[N, H, W, C\]"),
         (np.zeros([0, 32, 32, 1]), r"has the shape \(0, 32, 32, 1\)"),
-        (np.zeros([1, 32, 32, 4]), r"C = 1 or 3"),
+        (np.zeros([1, 32, 32, 2]), r"C = 1, 3 or 4"),
+        # One picture of 480x640 px, not 480 of 640x3.
+        (
+            np.zeros([480, 640, 3]),
+            r"\(480, 640, 3\).*a single picture, that is picture\[",
+        ),
         (np.full([1, 4, 4, 1], 255.0), r"values in 255..255.*Divide by 255"),
         (np.full([1, 4, 4, 1], np.nan), "values in nan..nan"),
         (np.zeros([1, 4, 4, 1], np.int64), "images is int64"),

@@ -46,3 +46,6 @@ setup(
         "test": ["ipykernel", "nbclient", "pytest", "pytest-xdist", "resvg_py", "ruff"],
     },
 )
+        "cuda12": ["jax[cuda12]"],  # NVIDIA GPUs
+        "tpu": ["jax[tpu]"],
+        "tensorboard": ["tensorboard"],  # shows what tensorboardX writes

@@ -6,7 +6,11 @@ DEMO_MINUTES ?= 10
 
 .PHONY: demo test slow faults lint format
 
+# Old Pythons would only learn from pip that one package after the other is not for them.
 $(VENV)/installed: requirements.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+		"spiral_jax needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] \
+		+ ": name a newer one, such as make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --requirement requirements.txt
 	$(RUN) -m pip install --quiet --no-deps --editable .

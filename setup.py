@@ -1,5 +1,16 @@
 """Packaging of spiral_jax."""
 
+import sys
+
+# Before all that an old Python cannot read. Not within pip, whose own line, which comes
+# from `python_requires`, would drown in what it says of a failing setup.py.
+if sys.version_info < (3, 11) and "setuptools.build_meta" not in sys.modules:
+    sys.exit(
+        "spiral_jax needs Python 3.11 or newer, this is "
+        + sys.version.split()[0]
+        + ": call a newer one, such as python3.12 -m pip install ."
+    )
+
 import re
 from pathlib import Path
 
@@ -41,11 +52,11 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "cuda12": ["jax[cuda12]"],  # NVIDIA GPUs
+        "tpu": ["jax[tpu]"],
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
+        "tensorboard": ["tensorboard"],  # shows what tensorboardX writes
         "test": ["ipykernel", "nbclient", "pytest", "pytest-xdist", "resvg_py", "ruff"],
     },
 )
-        "cuda12": ["jax[cuda12]"],  # NVIDIA GPUs
-        "tpu": ["jax[tpu]"],
-        "tensorboard": ["tensorboard"],  # shows what tensorboardX writes

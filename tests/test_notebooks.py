@@ -1,8 +1,10 @@
 """The notebooks run from top to bottom, small enough for every test run."""
 
 import base64
+import importlib.util
 import io
 import re
+import shutil
 from pathlib import Path
 
 import nbclient
@@ -66,6 +68,28 @@ def test_notebooks_run(name, num_pictures, tmp_path, monkeypatch):
     shown = list(pictures(notebook))
     assert len(shown) == num_pictures
     assert all(np.ptp(picture) > 50 for picture in shown)
+
+
+def test_all_notebooks_install_alike(tmp_path, monkeypatch):
+    """One address, replaced in all at once; without one, the cell says what to do."""
+    (installs,) = {read(name).cells[1].source for name in SIZES}
+    (checks,) = {read(name).cells[2].source for name in SIZES}
+    assert "jax.devices()" in checks
+    asked = []
+    code = re.sub(r"%pip install --quiet (.*)", r"asked.append(f\1)", installs)
+    before, after = re.split(r'^SOURCE = ".*"$', code, flags=re.M)
+    install = lambda source: exec(f"{before}SOURCE = {source!r}{after}", {"asked": asked})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.chdir(NOTEBOOKS)
+    install("../..")
+    assert asked == [f"spiral_jax[plot] @ {ROOT.as_uri()}"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"SOURCE='\.\./\.\.'.*git\+https://"):
+        install("../..")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    install("git+https://a.b/c/spiral_jax")
+    assert asked[1:] == ["spiral_jax[plot,cuda12] @ git+https://a.b/c/spiral_jax"]
 
 
 def test_notebooks_are_kept_as_they_open():

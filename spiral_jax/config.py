@@ -96,8 +96,8 @@ class Config:
         "",
         "Folder of the data. mnist: of the four idx files; empty for the embedded "
         "10,000 digits. omniglot: of its zips. celeba: of img_align_celeba and "
-        "list_eval_partition.txt. folder: of any pictures, or a zip of them. scenes: "
-        "where they are cached; empty for .cache/spiral_jax in your home.",
+        "list_eval_partition.txt. folder: of any pictures, or a zip, .npy or .npz of "
+        "them. scenes: where they are cached; empty for .cache/spiral_jax in your home.",
     )
     invert: bool = _setting(
         False,

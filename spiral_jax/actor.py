@@ -16,11 +16,11 @@ import numpy as np
 
 from spiral_jax.data import ImageData, to_float
 from spiral_jax.environments.on_device import DevicePainting, PaintingState
+from spiral_jax.language import CommandLanguage
 from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
 from spiral_jax.parallel import SAME, Parallel
 from spiral_jax.precision import in_float32
-from spiral_jax.programs import CommandLanguage
 from spiral_jax.queues import Item, ParameterStore, Stopped, TrajectoryQueue
 from spiral_jax.types import Actions, AgentState, Trajectory
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from spiral_jax.config import Config
-from spiral_jax.programs import CommandLanguage
+from spiral_jax.language import CommandLanguage
 
 LEAST_VARIATION = 0.005
 LEAST_ENTROPY = 0.05

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import rlax
 
+from spiral_jax.language import CommandLanguage
 from spiral_jax.networks import Discriminator, Policy
 from spiral_jax.parallel import ONE_DEVICE, Parallel
-from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import PolicyOutput, Trajectory
 
 Metrics = Mapping[str, chex.Array]

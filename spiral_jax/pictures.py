@@ -1,8 +1,11 @@
 """Programs as pictures: sheets, animations of the drawing, and vector graphics."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -11,9 +14,11 @@ from spiral_jax.data import to_uint8
 from spiral_jax.environments import language_of, rerender
 from spiral_jax.environments.pens import make_pens
 from spiral_jax.paths import local_path, write_file
-from spiral_jax.programs import Program
 from spiral_jax.renderers.mypaint import Brush
 from spiral_jax.types import Stroke
+
+if TYPE_CHECKING:  # programs are made of what is here
+    from spiral_jax.programs import Program
 
 # What programs are saved as, and which of it a brush paints.
 ENDINGS = (".png", ".gif", ".svg", ".json")

@@ -21,6 +21,7 @@ from spiral_jax.config import Config
 from spiral_jax.data import ImageData
 from spiral_jax.environments import Episodes, make_environment
 from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.language import CommandLanguage
 from spiral_jax.learner import (
     STATE_PLACES,
     FusedLearner,
@@ -42,7 +43,7 @@ from spiral_jax.networks import (
 from spiral_jax.optimisers import Optimisers, make_optimisers
 from spiral_jax.parallel import Parallel
 from spiral_jax.precision import in_float32
-from spiral_jax.programs import CommandLanguage, Program
+from spiral_jax.programs import Program
 from spiral_jax.queues import ParameterStore
 from spiral_jax.replay import empty_replay
 from spiral_jax.rewards import ScoreFn, make_rewards, negative_distance

@@ -10,12 +10,12 @@ import pytest
 from spiral_jax.config import Config, preset
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.language import painting_language
 from spiral_jax.learner import Draws, make_iteration
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
 from spiral_jax.networks.discriminator import complete
 from spiral_jax.parallel import Parallel
-from spiral_jax.programs import painting_language
 from spiral_jax.queues import ParameterStore
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.rewards import make_rewards, negative_distance

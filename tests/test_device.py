@@ -13,10 +13,10 @@ from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import make_environment
 from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.language import scenes_language
 from spiral_jax.networks import make_policy
 from spiral_jax.networks.decoder import PointingLocationHead
 from spiral_jax.parallel import Parallel
-from spiral_jax.programs import scenes_language
 from spiral_jax.queues import ParameterStore
 from spiral_jax.system import (
     make_actor,

@@ -8,12 +8,8 @@ import pytest
 from spiral_jax.data import load_mnist
 from spiral_jax.environments import Painting, rerender
 from spiral_jax.environments.painting import language_of
-from spiral_jax.programs import (
-    Program,
-    canvas_to_grid,
-    programs_from_json,
-    programs_to_json,
-)
+from spiral_jax.language import canvas_to_grid
+from spiral_jax.programs import Program, programs_from_json, programs_to_json
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES, load_brush, read_brush_text
 from tests.conftest import play_by_the_specs
 

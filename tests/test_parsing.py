@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spiral_jax.environments.objects import build
+from spiral_jax.language import scenes_language
 from spiral_jax.parsing import Parse, compare_scenes, match_objects
-from spiral_jax.programs import scenes_language
 
 ADD, CHANGE, SKIP = range(3)
 

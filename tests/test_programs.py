@@ -6,10 +6,11 @@ import pytest
 from spiral_jax import programs
 from spiral_jax.environments import rerender
 from spiral_jax.environments.painting import Painting, language_of
+from spiral_jax.language import canvas_to_grid, grid_to_canvas, painting_language
 
 
 def test_names_and_sizes_are_deepminds():
-    language = programs.painting_language(32, 6, use_pressure=True, use_color=True)
+    language = painting_language(32, 6, use_pressure=True, use_color=True)
     sizes = {c.name: c.num_values for c in language.components}
     assert list(sizes.items()) == [
         ("flag", 2),
@@ -24,7 +25,7 @@ def test_names_and_sizes_are_deepminds():
 
 
 def test_mask_of_moves_and_strokes():
-    language = programs.painting_language(4, 2, use_pressure=True, use_color=False)
+    language = painting_language(4, 2, use_pressure=True, use_color=False)
     actions = {name: np.array([0, 1]) for name in language.names}
     mask = language.mask(actions)
     assert {name: m.tolist() for name, m in mask.items()} == {
@@ -38,11 +39,11 @@ def test_mask_of_moves_and_strokes():
 
 def test_grid_and_canvas_round_trip():
     location = np.arange(32 * 32)
-    point = programs.grid_to_canvas(location, 32, 64)
+    point = grid_to_canvas(location, 32, 64)
     # index = y * 32 + x; pixel = 64 c / 32 (spec, section 3)
     np.testing.assert_array_equal(point[33 * 1 + 2], [2.0, 6.0])
-    np.testing.assert_array_equal(programs.canvas_to_grid(point, 32, 64), location)
-    assert programs.canvas_to_grid(np.array([-9.0, 999.0]), 32, 64) == 31
+    np.testing.assert_array_equal(canvas_to_grid(point, 32, 64), location)
+    assert canvas_to_grid(np.array([-9.0, 999.0]), 32, 64) == 31
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_grid_and_canvas_round_trip():
     ],
 )
 def test_validate_names_what_is_wrong(change, error, words, rng):
-    language = programs.painting_language(4, 2, use_pressure=False, use_color=False)
+    language = painting_language(4, 2, use_pressure=False, use_color=False)
     actions = language.random([2], rng)
     with pytest.raises(error, match=words):
         language.validate({**actions, **change}, (2,))

@@ -23,12 +23,8 @@ from spiral_jax.environments import (
     rerender,
 )
 from spiral_jax.environments.objects import Builders
-from spiral_jax.programs import (
-    Program,
-    programs_from_json,
-    programs_to_json,
-    scenes_language,
-)
+from spiral_jax.language import scenes_language
+from spiral_jax.programs import Program, programs_from_json, programs_to_json
 from spiral_jax.renderers import scene
 from tests.conftest import load_few_scenes, needs_gl, play_by_the_specs
 

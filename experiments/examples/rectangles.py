@@ -13,8 +13,8 @@ from absl import flags
 from experiments.cli import define_path, run
 from spiral_jax.config import preset
 from spiral_jax.environments import Episodes, register_environment
+from spiral_jax.language import CommandLanguage, Component
 from spiral_jax.pictures import save_png, sheet
-from spiral_jax.programs import CommandLanguage, Component
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 

@@ -19,7 +19,8 @@ from spiral_jax.data.cache import cache_folder, caching
 from spiral_jax.data.images import Dataset
 from spiral_jax.documents import read_arrays
 from spiral_jax.environments.objects import PARTS, place
-from spiral_jax.programs import Program, scenes_language
+from spiral_jax.language import scenes_language
+from spiral_jax.programs import Program
 from spiral_jax.renderers.scene import SceneRenderer
 
 # To be raised when the same settings come to mean other scenes.

@@ -8,7 +8,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from spiral_jax.programs import CommandLanguage
+from spiral_jax.language import CommandLanguage
 from spiral_jax.types import Actions
 
 # The least and the most; locations and pixels are counted in 32 bits.

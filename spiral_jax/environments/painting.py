@@ -18,7 +18,7 @@ from spiral_jax.environments.pens import (
     REFERENCE_WIDTH,
     make_pens,
 )
-from spiral_jax.programs import CommandLanguage, painting_language
+from spiral_jax.language import CommandLanguage, painting_language
 from spiral_jax.renderers import SoftRenderer
 from spiral_jax.renderers.libmypaint import LibmypaintRenderer
 from spiral_jax.renderers.mypaint import (

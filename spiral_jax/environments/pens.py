@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import chex
 import numpy as np
 
-from spiral_jax.programs import array_namespace, grid_to_canvas
+from spiral_jax.language import array_namespace, grid_to_canvas
 from spiral_jax.types import Actions, Stroke
 
 # Brush sizes are given for this canvas width, and scale with the canvas.

@@ -1,17 +1,22 @@
 """Programs run again: the environment that a program's settings ask for."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spiral_jax.environments import painting, scenes
 from spiral_jax.environments.episodes import Episodes
-from spiral_jax.programs import CommandLanguage, Program
+from spiral_jax.language import CommandLanguage
 from spiral_jax.renderers.mypaint import Brush
 from spiral_jax.types import Actions
+
+if TYPE_CHECKING:  # programs are made of what is here
+    from spiral_jax.programs import Program
 
 
 class Kind(NamedTuple):

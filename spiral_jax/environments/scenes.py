@@ -1,7 +1,9 @@
 """The MuJoCo scenes environment (paper, section 4.1): worlds built object by object."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +15,12 @@ from spiral_jax.environments.episodes import (
     check_names,
 )
 from spiral_jax.environments.objects import Builders, build, place
-from spiral_jax.programs import CommandLanguage, Program, scenes_language
+from spiral_jax.language import CommandLanguage, scenes_language
 from spiral_jax.renderers.scene import SceneRenderer, scene_to_mjcf
 from spiral_jax.types import Actions, Objects
+
+if TYPE_CHECKING:  # programs are made of what is here
+    from spiral_jax.programs import Program
 
 _SETTINGS = ("canvas_width", "grid_width", "shadows")
 

@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.language import CommandLanguage, Component
 from spiral_jax.networks.layers import (
     HE_GAIN,
     Convolution,
@@ -14,7 +15,6 @@ from spiral_jax.networks.layers import (
     Upsample,
     initial_gain,
 )
-from spiral_jax.programs import CommandLanguage, Component
 from spiral_jax.types import Actions, PolicyOutput
 
 EMBEDDING_SIZE = 16

@@ -14,6 +14,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.language import CommandLanguage
 from spiral_jax.networks.core import LSTM, centre_gradients, varying_share
 from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
 from spiral_jax.networks.layers import (
@@ -25,7 +26,6 @@ from spiral_jax.networks.layers import (
     initial_gain,
 )
 from spiral_jax.parallel import ONE_DEVICE, Parallel
-from spiral_jax.programs import CommandLanguage
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
 
 NOISE_SIZE = 10

@@ -3,7 +3,7 @@
 import chex
 import numpy as np
 
-from spiral_jax.programs import array_namespace
+from spiral_jax.language import array_namespace
 
 
 def quadratic_bezier(

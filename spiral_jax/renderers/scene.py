@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
-from spiral_jax.programs import SHAPES
+from spiral_jax.language import SHAPES
 from spiral_jax.types import Objects
 
 MAX_OBJECTS = 20

@@ -13,7 +13,7 @@ import math
 import chex
 import numpy as np
 
-from spiral_jax.programs import array_namespace
+from spiral_jax.language import array_namespace
 from spiral_jax.renderers.curves import quadratic_bezier
 from spiral_jax.types import Stroke
 

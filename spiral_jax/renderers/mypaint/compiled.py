@@ -9,10 +9,10 @@ import math
 import numba
 import numpy as np
 
-from spiral_jax.renderers.mypaint import transmittance
+from spiral_jax.renderers.mypaint.mask import PIXEL_RADIUS
 
 _ONE, _HALF = np.float32(1), np.float32(0.5)
-_PIXEL_RADIUS = np.float32(transmittance.PIXEL_RADIUS)
+_PIXEL_RADIUS = np.float32(PIXEL_RADIUS)
 
 
 def _compiled(**options):

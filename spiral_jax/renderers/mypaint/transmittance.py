@@ -15,16 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from spiral_jax.renderers.mypaint import dabs as dabs_lib
-
-# libmypaint softens the mask of dabs below this radius, in px, and draws none below
-# the other.
-SOFT_RADIUS = 3.0
-SMALLEST_RADIUS = 0.1
-# How far apart a softened pixel's near and far sides are, in px: the radius of a
-# circle of one pixel's area.
-PIXEL_RADIUS = float(np.sqrt(1 / np.pi))
-# Keeps the outer line's slope finite.
-LARGEST_HARDNESS = 0.9999
+from spiral_jax.renderers.mypaint.mask import (
+    LARGEST_HARDNESS,
+    PIXEL_RADIUS,
+    SMALLEST_RADIUS,
+    SOFT_RADIUS,
+)
 
 _SMALL_WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28)
 # From this width on a slice per window is faster than an index per pixel.

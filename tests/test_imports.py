@@ -1,0 +1,85 @@
+"""Data flows one way through the package: no module needs one that needs it."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "spiral_jax"
+
+# Imports what takes long once, and then each module alone, in a copy of this process.
+IMPORT_EACH = """
+import importlib, os, sys
+import haiku, jax, mujoco, numpy, optax, orbax.checkpoint, PIL.Image, rlax, tensorboardX
+failed = []
+for name in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            print(name, repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(name)
+sys.exit(len(failed))
+"""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Returns what a file imports anywhere, but for annotations only."""
+
+    found: set[str] = set()
+
+    class Imports(ast.NodeVisitor):
+        def visit_If(self, node):
+            if getattr(node.test, "id", None) != "TYPE_CHECKING":
+                self.generic_visit(node)
+
+        def visit_Import(self, node):
+            found.update(alias.name for alias in node.names)
+
+        def visit_ImportFrom(self, node):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update(n if n in MODULES else node.module for n in names)
+
+    Imports().visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_no_module_needs_one_that_needs_it():
+    """Lazy imports count: they hide a circle, they do not open it."""
+    graph = {
+        name: (imports_of(path) & set(MODULES)) - {name} for name, path in MODULES.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_the_library_does_not_know_its_scripts():
+    for path in MODULES.values():
+        outside = {name.split(".")[0] for name in imports_of(path)}
+        assert not outside & {"experiments", "tests"}, path
+
+
+def test_each_module_can_be_imported_first():
+    """numba's is left out: it is optional, and compiles for a minute."""
+    names = [name for name in MODULES if not name.endswith(".compiled")]
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IMPORT_EACH, *names],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -270,6 +270,10 @@ class ProgressLine:
             f"{minutes:.1f} min, ETA {self._eta(num_updates, frames, minutes, rate)}"
         )
 
+    def note(self, text: str) -> None:
+        """Puts something else into the line for a while."""
+        self._bar.set_description_str(text)
+
     def _eta(self, num_updates: int, frames: int, minutes: float, rate: float) -> str:
         frames_left = (self._max_updates - num_updates) * frames / num_updates
         left = frames_left / rate / 60

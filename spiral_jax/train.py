@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import signal
 import threading
 from collections.abc import Sequence
@@ -339,15 +340,18 @@ class _Run:
 
     def _evaluate(self) -> dict[str, float]:
         """Writes how well the agent draws, and a sheet of samples."""
+        updates, batches = self._learner.num_updates, itertools.count(1)
+
+        def stopping() -> bool:
+            self._progress.note(f"{updates:,} updates, measuring: batch {next(batches)}")
+            return self._peers.stopping
+
         with self._peers.busy("evaluating"):
-            measures, drawings = self._evaluator.measure(
-                self._learner.average, lambda: self._peers.stopping
-            )
+            measures, drawings = self._evaluator.measure(self._learner.average, stopping)
             own = {}
             for evaluator in self._evaluators:
                 own |= evaluator(self._system, drawings)
         self._check_owner()
-        updates = self._learner.num_updates
         self._metrics.write(updates, self._frames, measures | own)
         page = sheet(drawings[:SHEET_DRAWINGS])
         save_png(self._dir / "samples.png", page, scale=2)

@@ -205,8 +205,21 @@ class _Network(hk.Module):
             x = jax.nn.relu(x)
         if preset.core_norm:
             affine = preset.core_norm_affine
-            x = hk.LayerNorm(-1, create_scale=affine, create_offset=affine)(x)
+            norm = hk.LayerNorm(-1, create_scale=affine, create_offset=affine)
+            with hk.custom_getter(self._without_noise):
+                x = norm(x)
         return x, self._map(layers) if preset.pointing_heads else None
+
+    def _without_noise(self, next_getter, value, context) -> chex.Array:
+        """Gets a parameter of the layer in front of centred gradients.
+
+        Its offset's gradient is 0 then, but for rounding, and Adam makes full steps of
+        whatever is not 0.
+        """
+        found = next_getter(value)
+        if context.name == "offset" and self._preset.centred_gradients:
+            return jax.lax.stop_gradient(found)
+        return found
 
     def _map(self, layers: list[chex.Array]) -> chex.Array:
         widths = {c.grid_width for c in self._language.components if c.is_location}

@@ -21,6 +21,12 @@ VERSION = re.search(
     r'__version__ = "(.*)"', (ROOT / "spiral_jax/__init__.py").read_text("utf-8")
 ).group(1)
 
+# What `spiral-jax` runs: scripts of experiments/, and what they import from there. The
+# wheel has them as spiral_jax.commands: others have an `experiments` of their own.
+COMMANDS = "spiral_jax.commands"
+SCRIPTS = ["launch", "sample", "reconstruct", "evaluate", "export_agent"]
+PARTS = ["__main__", "cli", "curves", "drawings", "memory", "settings"]
+
 setup(
     name="spiral_jax",
     version=VERSION,
@@ -28,6 +34,9 @@ setup(
     long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    package_dir={COMMANDS: "experiments"},
+    py_modules=[f"{COMMANDS}.{name}" for name in SCRIPTS + PARTS],
+    entry_points={"console_scripts": [f"spiral-jax = {COMMANDS}.__main__:main"]},
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
     package_data={
         "spiral_jax": ["agents/*/*", "classifiers/*"],

@@ -23,6 +23,8 @@ from spiral_jax.paths import local_path, naming, reason
 from spiral_jax.run_folder import CONFIG_FILE
 from spiral_jax.trained import TrainedAgent, agent_folder, load_agent
 
+from . import COMMANDS
+
 flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
 
 _OUTPUT = "standard output"
@@ -58,6 +60,20 @@ def define_path(name: str, default: str | None, help: str) -> PathFlag:
 def brush_value(given: str) -> str:
     """Returns a brush that a flag gives: a name stays, a file's path becomes absolute."""
     return str(local_path(given, "brush")) if given.endswith(".myb") else given
+
+
+def as_called(text: str) -> str:
+    """Returns a text that names scripts as they are called where this one was installed.
+
+    Args:
+      text: names them as in a checkout, `python -m experiments.launch`.
+    """
+    if __package__ != "experiments":  # but spiral_jax.commands
+        for command, script in COMMANDS.items():
+            text = text.replace(
+                f"python -m experiments.{script}", f"spiral-jax {command}"
+            )
+    return text
 
 
 def define_data_dir() -> PathFlag:
@@ -96,6 +112,8 @@ def run(
       short_help: what --help prints, called when flags are read; absl's, if not given.
     """
     show_anything()
+    script = sys.modules["__main__"]
+    script.__doc__ = as_called(script.__doc__ or "")  # --help shows it
     debug = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
     cache_dir = define_path(
         "cache_dir",
@@ -167,4 +185,4 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError):
         parts, end = [reason(error).removesuffix(".")], "."
     parts += getattr(error, "__notes__", ())
-    return " ".join("; ".join(part for part in parts if part).split()) + end
+    return as_called(" ".join("; ".join(part for part in parts if part).split()) + end)

@@ -11,11 +11,12 @@ also draws the distances in metrics.jsonl against frames and minutes (needs matp
 
 from absl import flags
 
-from experiments.cli import define_data_dir, define_path, open_agent, run
-from experiments.curves import draw_curve, read_curve, save_figure
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.reconstruction import make_evaluator
 from spiral_jax.trained import agent_folder
+
+from .cli import define_data_dir, define_path, open_agent, run
+from .curves import draw_curve, read_curve, save_figure
 
 _RUN_DIR = flags.DEFINE_string(
     "run_dir",

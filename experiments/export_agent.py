@@ -6,8 +6,9 @@ Writes config.json, params.npz (the averaged parameters, arrays only) and README
 says by which command the agent was trained.
 """
 
-from experiments.cli import define_path, open_agent, run
 from spiral_jax.trained import export_agent
+
+from .cli import define_path, open_agent, run
 
 _RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
 _OUT = define_path("out", None, "Folder to write; made if absent.")

@@ -15,13 +15,14 @@ import shlex
 import jax
 from absl import flags
 
-from experiments.cli import define_path, run
-from experiments.memory import keep_memory
-from experiments.settings import define_settings, short_help
 from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.paths import check_utf8, local_path
 from spiral_jax.train import train
+
+from .cli import as_called, define_path, run
+from .memory import keep_memory
+from .settings import define_settings, short_help
 
 _PRESET = flags.DEFINE_string(
     "preset",
@@ -82,7 +83,8 @@ def main(argv: list[str]) -> None:
     table = train(config, run_dir)
     if table is not None:
         print(f"\n{table}\n\nThe run is in {run_dir}; draw with it by")
-        print(f"  python -m experiments.sample {shlex.quote(f'--run_dir={run_dir}')}")
+        command = as_called("python -m experiments.sample")
+        print(f"  {command} {shlex.quote(f'--run_dir={run_dir}')}")
 
 
 if __name__ == "__main__":

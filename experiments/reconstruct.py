@@ -27,8 +27,6 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.cli import brush_value, define_data_dir, define_path, open_agent, run
-from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
 from spiral_jax.data.arrays import is_array, open_pictures
@@ -42,6 +40,9 @@ from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import programs_of, sample_drawings
 from spiral_jax.trained import agent_folder, shipped_agent, shipped_agents
+
+from .cli import brush_value, define_data_dir, define_path, open_agent, run
+from .drawings import export, redraw, sheet_of_pairs
 
 SHIPPED_AGENT = "mnist_conditional"
 
@@ -150,7 +151,7 @@ def reconstruct(paths: Sequence[str]) -> str:
         raise ValueError(
             f"run_dir={str(folder)!r} is of an unconditional agent, which cannot be "
             "shown a picture; take a run of a conditional preset, such as "
-            "mnist_conditional_small, or draw with experiments.sample."
+            "mnist_conditional_small, or draw with python -m experiments.sample."
         )
     if paths:
         channels = system.blank.shape[-1]

@@ -14,14 +14,15 @@ shows before each drawing.
 
 from absl import flags
 
-from experiments.cli import brush_value, define_data_dir, define_path, open_agent, run
-from experiments.drawings import export, redraw, sheet_of_pairs
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.paths import write_file
 from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.system import programs_of, sample_drawings
+
+from .cli import brush_value, define_data_dir, define_path, open_agent, run
+from .drawings import export, redraw, sheet_of_pairs
 
 _RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
 _DATA_DIR = define_data_dir()

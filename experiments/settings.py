@@ -9,10 +9,11 @@ from typing import Any
 
 from absl import flags
 
-from experiments.cli import brush_value
 from spiral_jax.config import PRESETS, Config
 from spiral_jax.extensions import import_named
 from spiral_jax.paths import local_path
+
+from .cli import brush_value
 
 flags.disclaim_key_flags()  # they are flags of the script, whose --help lists them
 

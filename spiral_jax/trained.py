@@ -188,8 +188,7 @@ def load_agent(
     if not path.exists():
         raise FileNotFoundError(
             f"{str(name)!r} holds no run (no config.json): expected the folder of one, "
-            f"or one of {shipped_agents()}. Train one with python -m experiments.launch, "
-            "in a copy of spiral_jax's repository."
+            f"or one of {shipped_agents()}. Train one with `spiral-jax train`."
         )
     config = Config.load(path)
     if data_dir is not None:

@@ -3,13 +3,15 @@
 import ast
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from experiments.cli import brush_value, explain, one_line
+from experiments import COMMANDS, cli
+from experiments.cli import as_called, brush_value, explain, one_line
 from spiral_jax.metrics import NotFiniteError
 from tests.test_experiments import ROOT, run
 
@@ -76,8 +78,85 @@ def test_every_script_begins_and_ends_so(path):
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [ast.unparse(call) for call in calls]
     if path.stem != "cli":
-        assert {"run", "run_study"} & set(names)
+        assert {"run", "run_study", "runpy.run_module"} & set(names)
         assert "app.run" not in names
+
+
+def command(*arguments):
+    command = [sys.executable, "-m", "experiments", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_commands_are_listed_with_what_their_scripts_say():
+    result = command("--help")
+    assert result.returncode == 0, result.stderr
+    for name, script in COMMANDS.items():
+        text = (ROOT / "experiments" / f"{script}.py").read_text(encoding="utf-8")
+        summary = text.removeprefix("r").removeprefix('"""').splitlines()[0]
+        assert f"  {name:12} {summary}\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["trian"],
+            "no command 'trian': expected one of train, sample, .* mean 'train'?",
+        ),
+        (["export_agent"], "Did you mean 'export'?"),
+        (["launch"], "Did you mean 'train'?"),
+        (["--preset=mnist"], "no command '--preset=mnist': expected one of train"),
+        ([], "No command is given: expected one of train, sample"),
+    ],
+)
+def test_what_is_no_command_is_refused_in_one_line(arguments, words):
+    result = command(*arguments)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("spiral-jax: ")
+    assert re.search(words, line)
+
+
+def test_a_command_is_its_script():
+    result = command("export")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "export_agent: out: expected the folder to write, such as --out=my_agent.\n"
+    )
+
+
+def test_scripts_are_named_as_they_are_called(monkeypatch):
+    text = "python -m experiments.export_agent; python -m experiments.launch --preset=x"
+    assert as_called(text) == text
+    monkeypatch.setattr(cli, "__package__", "spiral_jax.commands")
+    assert as_called(text) == "spiral-jax export; spiral-jax train --preset=x"
+
+
+def relative_imports(script):
+    """Modules of experiments/ that one of them imports; none but relatively."""
+    text = (ROOT / "experiments" / f"{script}.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            assert not any(name.name.startswith("experiments") for name in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level or not node.module.startswith("experiments")
+            if node.level and node.module:
+                yield node.module
+
+
+def test_the_wheel_has_all_that_its_commands_import():
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    listed = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+    }
+    assert listed["SCRIPTS"] == list(COMMANDS.values())
+    found, left = set(), {"__main__", *COMMANDS.values()}
+    while left:
+        found |= left
+        left = {name for script in left for name in relative_imports(script)} - found
+    assert found == {*listed["SCRIPTS"], *listed["PARTS"]}
 
 
 def launch(*flags, **environment):

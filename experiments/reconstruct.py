@@ -39,7 +39,7 @@ from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import programs_of, sample_drawings
-from spiral_jax.trained import agent_folder, shipped_agent, shipped_agents
+from spiral_jax.trained import agent_folder, is_shipped, shipped_agent
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run
 from .drawings import export, redraw, sheet_of_pairs
@@ -186,8 +186,7 @@ def reconstruct(paths: Sequence[str]) -> str:
     if _WIDTH.value or _BRUSH.value:
         finished = redraw(programs, _WIDTH.value, brush)
     here = local_path("reconstructions")
-    is_shipped = folder in map(shipped_agent, shipped_agents())
-    out = _OUT.value or (here if is_shipped else folder / "reconstructions")
+    out = _OUT.value or (here if is_shipped(folder) else folder / "reconstructions")
     out.mkdir(parents=True, exist_ok=True)
     page = sheet_of_pairs(targets, finished)
     save_png(out / "reconstructions.png", page, max(1, SHEET_WIDTH // finished.shape[1]))

@@ -2,7 +2,8 @@ r"""Draws with a trained agent.
 
   python -m experiments.sample --run_dir=runs/mnist_small
 
-Writes into the run folder (or --out): samples.png, a sheet of finished drawings;
+--run_dir=mnist draws with the agent that comes with the package. Writes into the run
+folder (or --out, or drawings): samples.png, a sheet of finished drawings;
 drawing.gif, the strokes one by one; programs.json, the commands; drawings.svg and svg/,
 the strokes as vector paths, together and one by one, or mjcf/, the worlds of scenes for
 MuJoCo's viewer. Conditional agents draw the first held-out pictures, which the sheet
@@ -16,17 +17,27 @@ from absl import flags
 
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.paths import write_file
+from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.system import programs_of, sample_drawings
+from spiral_jax.trained import agent_folder, is_shipped
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run
 from .drawings import export, redraw, sheet_of_pairs
 
-_RUN_DIR = define_path("run_dir", "runs/mnist_small", "Folder of the run.")
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir",
+    "runs/mnist_small",
+    "Folder of the run, or the name of an agent that comes with the package.",
+)
 _DATA_DIR = define_data_dir()
-_OUT = define_path("out", None, "Where to write; the run folder if not given.")
+_OUT = define_path(
+    "out",
+    None,
+    "Where to write; if not given, the run folder, or drawings for an agent that comes "
+    "with the package.",
+)
 _NUM = flags.DEFINE_integer("num", 100, "How many drawings.", lower_bound=1)
 _NUM_ANIMATED = flags.DEFINE_integer(
     "num_animated", 36, "How many of them the GIF and the SVG show.", lower_bound=1
@@ -45,8 +56,12 @@ _BRUSH = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     brush = brush_value(_BRUSH.value) if _BRUSH.value else None
-    agent = open_agent(_RUN_DIR.value, _DATA_DIR.value)
-    out = _OUT.value or _RUN_DIR.value
+from spiral_jax.data.registry import load_dataset
+from spiral_jax.paths import local_path, write_file
+from spiral_jax.pictures import save_gif, save_png, sheet
+from spiral_jax.programs import programs_to_json
+from spiral_jax.system import programs_of, sample_drawings
+from spiral_jax.trained import agent_folder, is_shipped
     out.mkdir(parents=True, exist_ok=True)
     system, targets = agent.system, None
     if system.config.conditional:

@@ -143,6 +143,11 @@ def shipped_agent(name: str) -> Path:
     return _SHIPPED / name
 
 
+def is_shipped(folder: Path) -> bool:
+    """Says whether a folder is that of an agent that comes with the package."""
+    return folder in map(shipped_agent, shipped_agents())
+
+
 def agent_folder(name: str | Path) -> Path:
     """Returns the folder of an agent, named as in `load_agent`.
 

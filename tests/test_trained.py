@@ -25,6 +25,7 @@ from spiral_jax.trained import (
     agent_folder,
     as_targets,
     export_agent,
+    is_shipped,
     load_agent,
     shipped_agent,
 )
@@ -211,6 +212,8 @@ def test_agents_are_found_where_people_say(agent, tmp_path, monkeypatch, caplog)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mnist").mkdir()
     assert agent_folder("mnist") == shipped_agent("mnist")
+    assert is_shipped(agent_folder("mnist"))
+    assert not is_shipped(agent_folder(Path("mnist")))
     assert agent_folder(Path("mnist")) == tmp_path / "mnist"
     assert not caplog.records
     export_agent(agent, tmp_path / "mnist")

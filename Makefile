@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO_MINUTES ?= 10
 
-.PHONY: demo test slow faults lint format
+.PHONY: demo test slow faults wheel-test lint format
 
 # Old Pythons would only learn from pip that one package after the other is not for them.
 $(VENV)/installed: requirements.txt setup.py
@@ -30,6 +30,9 @@ slow: $(VENV)/installed
 
 faults: $(VENV)/installed
 	$(RUN) -m experiments.faults --short
+
+wheel-test: $(VENV)/installed
+	$(RUN) -m tests.wheel
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+# Versions that are known to work together; the newest are PACKAGES='.[numba,plot,test]'.
+PACKAGES ?= --requirement requirements.txt
 DEMO_MINUTES ?= 10
 
 .PHONY: demo test slow faults wheel-test lint format
@@ -12,7 +14,7 @@ $(VENV)/installed: requirements.txt setup.py
 		"spiral_jax needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] \
 		+ ": name a newer one, such as make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --requirement requirements.txt
+	$(RUN) -m pip install --quiet $(PACKAGES)
 	$(RUN) -m pip install --quiet --no-deps --editable .
 	touch $@
 

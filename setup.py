@@ -39,7 +39,7 @@ setup(
     entry_points={"console_scripts": [f"spiral-jax = {COMMANDS}.__main__:main"]},
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
     package_data={
-        "spiral_jax": ["agents/*/*", "classifiers/*"],
+        "spiral_jax": ["agents/*/*", "classifiers/*", "py.typed"],
         "spiral_jax.data": ["mnist_subset/*"],
         "spiral_jax.renderers.mypaint": ["brushes/*"],
     },

@@ -8,7 +8,7 @@ programs[0].save("digit.svg")  # or .png, .gif, .json
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Program", "TrainedAgent", "load_agent"]
 
 _HOMES = {

@@ -1,9 +1,12 @@
 """What holds for every file of ours."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+import spiral_jax
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [
@@ -44,6 +47,13 @@ def calls_without_encoding(tree):
 def test_text_files_are_utf8_wherever_they_are_read(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert list(calls_without_encoding(tree)) == []
+
+
+def test_what_is_released_has_one_version():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.*)$", cited, flags=re.M) == [spiral_jax.__version__]
+    assert re.findall(r"^## (.*)$", changes, flags=re.M)[0] == spiral_jax.__version__
 
 
 def test_the_check_sees_what_it_is_for():

@@ -8,7 +8,8 @@ import pytest
 from spiral_jax.config import PRESETS
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), ROOT / "tests/data/README.md"]
+DOCS += sorted((ROOT / "docs").glob("*.md"))
 
 
 def anchors(text):

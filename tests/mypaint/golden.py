@@ -2,23 +2,27 @@ r"""libmypaint 1.3.0's own renders, and 1.6's, beside ours of the same programs.
 
   python -m tests.mypaint.golden
 
-prints our errors on all of them. They lie in ../shared/golden of the project.
+prints our errors on all of them. They lie in ../shared/golden of the project; `CUT` of
+them is in tests/data, for checkouts that have no such folder.
 """
 
 import functools
 import pathlib
 
 import numpy as np
-import pytest
 
 from spiral_jax.environments import Painting
 
+DATA = pathlib.Path(__file__).parents[1] / "data"
 # `../shared` of the project.
 _FOLDERS = [p / "shared" / "golden" for p in pathlib.Path(__file__).parents[2:4]]
-FOLDER = next((p for p in _FOLDERS if p.is_dir()), None)
-needed = pytest.mark.skipif(
-    FOLDER is None, reason="libmypaint's renders (../shared/golden) are not here"
-)
+FOLDER = next((p for p in _FOLDERS if p.is_dir()), DATA)
+FILE = "libmypaint.npz"
+
+# How many of a brush the cut keeps, the first ones: programs with finished canvases,
+# programs with logs of dabs, programs with a canvas after every command, and strokes
+# with the statistics of their noise.
+CUT = {"dry_brush_det": (2, 1, 2, 0), "pen": (8, 4, 4, 0), "dry_brush": (2, 1, 0, 4)}
 
 COLUMNS = ("control", "end", "flag", "pressure", "size", "red", "green", "blue")
 # Brush, which of its renders, and what the renders' environment was.
@@ -36,8 +40,34 @@ FINALS = [
 @functools.cache
 def array(name: str) -> np.ndarray:
     """One array of the golden file."""
-    with np.load(FOLDER / "libmypaint.npz") as file:
+    with np.load(FOLDER / FILE) as file:
         return file[name]
+
+
+def cut() -> dict[str, np.ndarray]:
+    """What of the golden file is in tests/data; written there by
+
+    np.savez_compressed(golden.DATA / golden.FILE, **golden.cut())
+    """
+    kept = {}
+    for brush, (programs, logs, steps, strokes) in CUT.items():
+        for name, count in (
+            ("actions", programs),
+            *(
+                (f"final_{final}", programs)
+                for final in dict.fromkeys(f for _, f, _ in FINALS)
+            ),
+            ("dabcount_cum", logs),
+            ("dablog_v13_fixed", array(f"{brush}/dabcount_cum")[:logs].max(1).sum()),
+            ("step_actions", steps),
+            ("step_canvas_v13_fixed", steps),
+            ("stat_actions", strokes),
+            ("stat_mean", strokes),
+            ("stat_std", strokes),
+        ):
+            if count:
+                kept[f"{brush}/{name}"] = array(f"{brush}/{name}")[:count]
+    return kept
 
 
 def brush(name: str) -> str:

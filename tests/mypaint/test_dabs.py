@@ -18,7 +18,6 @@ def engine(brush, backend):
     return dabs.StrokeEngine(brush_lib.load_brush(brush), "1.3", stream, backend)
 
 
-@golden.needed
 @pytest.mark.parametrize("backend", available_backends())
 @pytest.mark.parametrize("brush", ["dry_brush_det", "pen", "dry_brush"])
 def test_dabs_are_libmypaints(brush, backend):

@@ -39,6 +39,7 @@ wheel-test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyrefly check --python-interpreter-path=$(RUN)
 
 format: $(VENV)/installed
 	$(VENV)/bin/ruff format .

@@ -66,6 +66,9 @@ setup(
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
         "tensorboard": ["tensorboard"],  # shows what tensorboardX writes
-        "test": ["ipykernel", "nbclient", "pytest", "pytest-xdist", "resvg_py", "ruff"],
+        "test": [
+            *("ipykernel", "nbclient", "pyrefly", "pytest", "pytest-xdist"),
+            *("resvg_py", "ruff"),
+        ],
     },
 )

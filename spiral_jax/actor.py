@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.data import ImageData, to_float
+from spiral_jax.environments.episodes import Episodes
 from spiral_jax.environments.on_device import DevicePainting, PaintingState
 from spiral_jax.language import CommandLanguage
 from spiral_jax.losses import command_log_prob_and_entropy
@@ -66,7 +67,7 @@ class Performance:
 
     def __init__(
         self,
-        environment: dm_env.Environment,
+        environment: Episodes,
         agent: Agent,
         key: chex.PRNGKey,
         targets: np.ndarray | None = None,
@@ -139,7 +140,7 @@ class Performance:
 
 @in_float32
 def rollout(
-    environment: dm_env.Environment,
+    environment: Episodes,
     agent: Agent,
     params: Any,
     key: chex.PRNGKey,
@@ -162,7 +163,7 @@ class Actor:
 
     def __init__(
         self,
-        environments: Sequence[dm_env.Environment],
+        environments: Sequence[Episodes],
         agent: Agent,
         store: ParameterStore,
         *,

@@ -131,6 +131,8 @@ def run(
             if cache_dir.value:
                 keep_in(cache_dir.value)
             logging.set_verbosity(logging.WARNING)  # orbax and JAX tell every step
+            if not {"", os.getcwd()} & set(sys.path):
+                sys.path.append(os.getcwd())  # as of python -m; modules of one's own
             if jax.config.jax_enable_x64:
                 jax.config.update("jax_enable_x64", False)
                 logging.warning("JAX_ENABLE_X64 is off here: float32 is meant.")

@@ -56,12 +56,9 @@ _BRUSH = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     brush = brush_value(_BRUSH.value) if _BRUSH.value else None
-from spiral_jax.data.registry import load_dataset
-from spiral_jax.paths import local_path, write_file
-from spiral_jax.pictures import save_gif, save_png, sheet
-from spiral_jax.programs import programs_to_json
-from spiral_jax.system import programs_of, sample_drawings
-from spiral_jax.trained import agent_folder, is_shipped
+    folder = agent_folder(_RUN_DIR.value)
+    agent = open_agent(folder, _DATA_DIR.value)
+    out = _OUT.value or (local_path("drawings") if is_shipped(folder) else folder)
     out.mkdir(parents=True, exist_ok=True)
     system, targets = agent.system, None
     if system.config.conditional:

@@ -653,8 +653,9 @@ PRESETS: dict[str, Config] = {
     "folder_small": _FOLDER_SMALL,
     # The paper's size: 64 px, 19 commands.
     #
-    # --preset=mnist_64 --max_minutes=180
-    # Its environment with light networks, for CPUs.
+    # --preset=mnist_64 --max_minutes=135
+    # Its environment with light networks, for CPUs. After 46 minutes on one slow core
+    # drawings have gathered and thinned to strokes of digits, not yet digits.
     "mnist_64": _LIGHT_64,
     # The released agent's network from here on. On accelerators, add --actors=device
     # --fuse=20.

@@ -134,7 +134,8 @@ class Checkpointer:
             for (path, read), written in zip(
                 jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(state)
             )
-            if not all(map(np.array_equal, _parts(read), _parts(written)))
+            if _writes(written)
+            and not all(map(np.array_equal, _parts(read), _parts(written)))
         ]
         if differing:
             kept = self._set_aside(step)
@@ -215,6 +216,11 @@ def _steps(folder: Path) -> list[int]:
     paths = folder.iterdir() if folder.exists() else []
     steps = [int(p.name) for p in paths if p.name.isdecimal() and p.is_dir()]
     return sorted(steps, reverse=True)
+
+
+def _writes(leaf: Any) -> bool:
+    """Whether this process writes (a part of) a leaf; of a host's own, process 0 does."""
+    return isinstance(leaf, jax.Array) or jax.process_index() == 0
 
 
 def _parts(array: Any) -> list[np.ndarray]:

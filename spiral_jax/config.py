@@ -43,14 +43,24 @@ _ELSEWHERE = (
 _LARGEST = {int: 2**53, float: 2.0**127}
 
 
-def _setting(default: Any, help: str, choices: Collection[str] = ()) -> Any:
-    """A field with its explanation and, for strings, its possible values.
+def _setting(
+    default: Any,
+    help: str,
+    choices: Collection[str] = (),
+    minimum: float | None = None,
+) -> Any:
+    """A field with its explanation, the values it may have, and the least of them.
 
-    These may be a registry, which may know of more later.
+    The values may be a registry, which may know of more later.
     """
     if choices:
         help = f"{help} One of: {', '.join(choices)}."
-    metadata = {"help": help, "choices": choices, "kind": type(default)}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "kind": type(default),
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -106,8 +116,8 @@ class Config:
     strict: bool = _setting(
         False, "Refuse the data if a picture file cannot be read; else leave it out."
     )
-    max_objects: int = _setting(5, "Objects of a scene in the data, at most.")
-    num_scenes: int = _setting(50_000, "Training scenes to generate.")
+    max_objects: int = _setting(5, "Objects of a scene in the data, at most.", minimum=1)
+    num_scenes: int = _setting(50_000, "Training scenes to generate.", minimum=1)
     conditional: bool = _setting(
         False, "Show the policy and the critic a picture that is to be drawn."
     )
@@ -116,6 +126,7 @@ class Config:
         metadata={
             "help": "Settings of an environment or a data set of your own, by name.",
             "choices": (),
+            "minimum": None,
             "kind": dict,
         },
     )
@@ -127,9 +138,13 @@ class Config:
         "docs/adding_a_renderer.md; empty: painting, or scenes for that data set.",
     )
     canvas_width: int = _setting(64, "Canvas width and height in px.")
-    grid_width: int = _setting(32, "Locations lie on a grid of that many points a side.")
+    grid_width: int = _setting(
+        32, "Locations lie on a grid of that many points a side.", minimum=2
+    )
     episode_length: int = _setting(
-        20, "Time steps of an episode, the reset included: one more than commands."
+        20,
+        "Time steps of an episode, the reset included: one more than commands.",
+        minimum=2,
     )
     brush: str = _setting(
         "soft",
@@ -160,7 +175,9 @@ class Config:
         "float32", "Of the convolutions of the policy's torso.", DTYPES
     )
     critic_width: int = _setting(
-        64, "Channels of the critic's first layer; each further one has twice as many."
+        64,
+        "Channels of the critic's first layer; each further one has twice as many.",
+        minimum=1,
     )
 
     # Objective (spec, section 1).
@@ -174,9 +191,10 @@ class Config:
         "one goes on with the LSTM's state carried over, and the episodes of a batch are "
         "at different stages. For hundreds of commands; take a discount below 1 with it. "
         "0: whole episodes.",
+        minimum=0,
     )
-    entropy_cost: float = _setting(0.01, "Weight of the entropy bonus.")
-    value_cost: float = _setting(0.5, "Weight of the value loss.")
+    entropy_cost: float = _setting(0.01, "Weight of the entropy bonus.", minimum=0)
+    value_cost: float = _setting(0.5, "Weight of the value loss.", minimum=0)
     normalise_advantages: bool = _setting(
         True, "Standardise rewards and advantages over the batch."
     )
@@ -193,9 +211,10 @@ class Config:
         0.0,
         "Subtracted from the reward each time the pen is put down; of compound strokes, "
         "at each command that paints.",
+        minimum=0,
     )
     blank_cost: float = _setting(
-        0.0, "Subtracted from the reward if the finished canvas is blank."
+        0.0, "Subtracted from the reward if the finished canvas is blank.", minimum=0
     )
     complement: bool = _setting(
         False,
@@ -208,26 +227,29 @@ class Config:
         "spectral, layers of norm 1 (standard GAN loss; the score is the logit).",
         REGULARISERS,
     )
-    gradient_penalty_cost: float = _setting(10.0, "Lambda of WGAN-GP.")
+    gradient_penalty_cost: float = _setting(10.0, "Lambda of WGAN-GP.", minimum=0)
     offset_cost: float = _setting(
-        1e-3, "Weight of the pin of the critic's free constant."
+        1e-3, "Weight of the pin of the critic's free constant.", minimum=0
     )
 
     # Optimisation (spec, section 2).
     batch_size: int = _setting(
-        64, "Episodes, and pictures, per update, of all processes together."
+        64, "Episodes, and pictures, per update, of all processes together.", minimum=1
     )
     policy_learning_rate: float = _setting(3e-4, "Adam learning rate of the policy.")
     critic_learning_rate: float = _setting(1e-4, "Adam learning rate of the critic.")
     max_gradient_norm: float = _setting(
-        0.0, "Scale the policy's gradients down to this norm if it is larger; 0: never."
+        0.0,
+        "Scale the policy's gradients down to this norm if it is larger; 0: never.",
+        minimum=0,
     )
-    critic_steps: int = _setting(1, "Critic updates per policy update.")
-    replay_batches: int = _setting(20, "Capacity of the replay, in batches.")
+    critic_steps: int = _setting(1, "Critic updates per policy update.", minimum=1)
+    replay_batches: int = _setting(20, "Capacity of the replay, in batches.", minimum=1)
     average_updates: int = _setting(
         300,
         "Updates over which the policy's parameters are averaged for evaluation and "
         "sampling (exponentially); 1: the latest.",
+        minimum=1,
     )
 
     # Running.
@@ -241,35 +263,43 @@ class Config:
         0,
         "With actors=device: that many whole iterations (rollout, critic and policy "
         "update) in one program; 0: programs apart.",
+        minimum=0,
     )
     devices: int = _setting(
         1,
         "Accelerators of each process that learn, and with actors=device play; 0: all.",
+        minimum=0,
     )
     actor_devices: int = _setting(
         0,
         "With actors=threads: how many of these devices run the policy for actors only, "
         "so that all others do nothing but learn; 0: actors share the first one.",
+        minimum=0,
     )
     parallel: str = _setting("jit", "How learners use several devices.", MODES)
     num_actors: int = _setting(
         1,
         "Actor threads of each process, with an environment each: of as many canvases as "
         "the process has of a batch.",
+        minimum=1,
     )
     queue_capacity: int = _setting(
-        1, "Batches that wait for the learner before actors pause."
+        1, "Batches that wait for the learner before actors pause.", minimum=1
     )
     synchronous: bool = _setting(
         False,
         "One actor in lock step with the learner: the same seed gives the same run.",
     )
-    seed: int = _setting(0, "Seed of every random stream.")
+    seed: int = _setting(0, "Seed of every random stream.", minimum=0)
     max_updates: int = _setting(
-        1_000_000, "Stop after that many policy updates, earlier sessions included."
+        1_000_000,
+        "Stop after that many policy updates, earlier sessions included.",
+        minimum=1,
     )
     max_minutes: float = _setting(
-        0.0, "Stop after that many minutes, earlier sessions included; 0: no limit."
+        0.0,
+        "Stop after that many minutes, earlier sessions included; 0: no limit.",
+        minimum=0,
     )
 
     stuck_seconds: float = _setting(
@@ -280,12 +310,15 @@ class Config:
 
     # What is kept.
     resume: bool = _setting(True, "Go on from the newest checkpoint in the run folder.")
-    log_updates: int = _setting(20, "Updates between two lines of metrics.jsonl.")
-    checkpoint_minutes: float = _setting(2.0, "Minutes between checkpoints.")
+    log_updates: int = _setting(
+        20, "Updates between two lines of metrics.jsonl.", minimum=1
+    )
+    checkpoint_minutes: float = _setting(2.0, "Minutes between checkpoints.", minimum=0)
     evaluate_minutes: float = _setting(
         5.0,
         "Minutes between evaluations (precision, Fréchet distance, l2) and sample "
         "sheets; 0: only at the end.",
+        minimum=0,
     )
 
     def __post_init__(self):
@@ -293,6 +326,9 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             _check_kind(field.name, value, field.metadata["kind"])
+            least = field.metadata["minimum"]
+            if least is not None and value < least:
+                raise ValueError(f"{field.name}={value}: expected at least {least}.")
             choices = field.metadata["choices"]
             if choices is DATASETS and registered_name(value) not in choices:
                 raise ValueError(
@@ -302,24 +338,6 @@ class Config:
                 raise ValueError(
                     f"{field.name}={value!r}: expected one of {tuple(choices)}."
                 )
-        for name in (
-            *("batch_size", "critic_width", "critic_steps", "replay_batches"),
-            *("num_actors", "queue_capacity", "max_updates", "log_updates"),
-            *("average_updates", "max_objects", "num_scenes"),
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
-        for name in ("episode_length", "grid_width"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 2.")
-        for name in (
-            *("entropy_cost", "value_cost", "stroke_start_cost", "blank_cost"),
-            *("gradient_penalty_cost", "offset_cost", "max_minutes", "seed"),
-            *("checkpoint_minutes", "evaluate_minutes", "fuse", "devices"),
-            *("actor_devices", "unroll_length", "max_gradient_norm"),
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 0.")
         if self.stuck_seconds < 10:
             raise ValueError(
                 f"stuck_seconds={self.stuck_seconds}: expected at least 10; processes "

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import jax
 from absl import app, flags, logging
@@ -101,7 +102,7 @@ def run(
     main: Callable[[list[str]], None],
     name: str,
     positional: str = "",
-    short_help: Callable[[], str] | None = None,
+    short_help: Callable[[ModuleType], str] | None = None,
 ) -> None:
     """Runs a script.
 
@@ -109,7 +110,8 @@ def run(
       main: takes what is on the command line beside flags, the script's path first.
       name: of the script, as errors begin.
       positional: what may stand there beside flags; nothing, if empty.
-      short_help: what --help prints, called when flags are read; absl's, if not given.
+      short_help: of the script's module: what --help prints, called when flags are
+        read; absl's, if not given.
     """
     show_anything()
     script = sys.modules["__main__"]
@@ -143,7 +145,7 @@ def run(
             if short_help is None or not _HELP & set(argv[1:]):
                 return flags.FLAGS(argv)
             flags.FLAGS([arg for arg in argv if arg not in _HELP])
-            print(short_help())
+            print(short_help(script))
         raise SystemExit(0)
 
     app.run(guarded, flags_parser=read_flags)

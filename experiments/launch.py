@@ -88,4 +88,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "launch", short_help=lambda: short_help(config_from_flags()))
+    run(main, "launch", short_help=lambda script: short_help(config_from_flags(), script))

@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-import sys
 import textwrap
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from absl import flags
@@ -80,14 +80,14 @@ def _settings_help(config: Config) -> str:
     return "\n".join(lines)
 
 
-def short_help(config: Config) -> str:
+def short_help(config: Config, script: ModuleType) -> str:
     """Explains a script in a line a flag: its own ones, then the settings.
 
     Args:
       config: whose values are shown.
+      script: what is explained.
     """
     settings = {"set", *(field.name for field in dataclasses.fields(Config))}
-    script = sys.modules["__main__"]
     lines = [script.__doc__ or "", "Flags, in short; --helpfull says all of them:", ""]
     for flag in flags.FLAGS.get_key_flags_for_module(script):
         if flag.name not in settings:

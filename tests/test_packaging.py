@@ -52,7 +52,8 @@ def test_extras_that_documents_name_exist():
 
 
 def test_the_image_takes_along_what_there_is():
-    listed = (ROOT / "experiments" / "docker" / "Dockerfile.dockerignore").read_text()
+    path = ROOT / "experiments" / "docker" / "Dockerfile.dockerignore"
+    listed = path.read_text(encoding="utf-8")
     names = re.findall(r"^!(.*)", listed, flags=re.M)
     assert {"setup.py", "requirements.txt", "README.md", "spiral_jax"} <= set(names)
     assert all((ROOT / name).exists() for name in names)

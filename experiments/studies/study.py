@@ -289,7 +289,11 @@ def run_study(
             f"{summary(result)}\nThis is in {path} and {path.with_suffix('.png').name}."
         )
 
-    run(main, study.name, short_help=lambda: short_help(preset(study.preset)))
+    run(
+        main,
+        study.name,
+        short_help=lambda script: short_help(preset(study.preset), script),
+    )
 
 
 def summary(result: dict[str, Any]) -> str:

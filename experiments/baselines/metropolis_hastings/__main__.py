@@ -65,5 +65,5 @@ if __name__ == "__main__":
     run(
         main,
         "metropolis_hastings",
-        short_help=lambda: short_help(preset(_PRESET.value)),
+        short_help=lambda script: short_help(preset(_PRESET.value), script),
     )

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import sys
 import threading
 import time
@@ -270,7 +271,7 @@ class Peers:
         if error is None:
             self.meet("waiting for the others to end")
             multihost_utils.sync_global_devices("end")
-        elif isinstance(error, jax.errors.JaxRuntimeError):
+        elif _is_of_devices(error):
             # As a rule because another process is gone: leave it to the watch to find out
             # which, and to end this one.
             self._patient = self._me.suspicious = True
@@ -366,3 +367,13 @@ class Peers:
             # With it goes JAX's coordinator, and with that whoever is still there.
             time.sleep(3 * BEAT_SECONDS)
         os._exit(1)
+
+
+def _is_of_devices(error: BaseException) -> bool:
+    """Whether an error comes from devices, or from between them, and not from our code.
+
+    Of failed collectives JAX raises ValueError, too: "UNKNOWN: Gloo all-reduce failed".
+    """
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return True
+    return isinstance(error, ValueError) and bool(re.match("[A-Z_]+: ", str(error)))

@@ -1,5 +1,6 @@
 """What processes tell each other, and what they make of it: one of them, and actors."""
 
+import contextlib
 import json
 import re
 import threading
@@ -7,6 +8,7 @@ import time
 import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -223,3 +225,23 @@ def test_any_process_may_stop_all_and_process_0_decides_the_rest(play, monkeypat
     assert peers.agree(0, Due(save=True)) == Due(stop=True, save=True)
     assert peers.agree(0, Due(save=True)) == Due()  # nothing is due so soon
     assert peers.agree(1, Due(finish=True)) == Due(stop=True, finish=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (jax.errors.JaxRuntimeError("INTERNAL: Gloo all-reduce failed"), True),
+        (ValueError("UNKNOWN: Gloo all-reduce failed: connection reset"), True),
+        (ValueError("batch_size=0: expected at least 1."), False),
+    ],
+)
+def test_a_failed_collective_waits_until_it_is_known_who_is_gone(
+    play, monkeypatch, error, ends
+):
+    peers, other, ended = play(stuck_seconds=60.0)
+    monkeypatch.setattr(hosts, "SUSPICION_SECONDS", 1.0)
+    with contextlib.suppress(type(error)), peers:
+        other()
+        time.sleep(0.2)
+        raise error
+    assert ended.is_set() == ends

@@ -376,6 +376,7 @@ def lose_a_host(run: Run, rng: random.Random) -> None:
             raise LostError(f"nothing was said:\n{sessions[0].log[-2000:]}")
         sessions = start()
         run.resumed(sessions[0])
+        sessions[1].until("update")  # while it compiles, SIGTERM ends it as usual
         sessions[1].signal(signal.SIGTERM)
         for session in sessions:
             session.end(0)

@@ -123,6 +123,7 @@ class Config:
     )
     own: dict[str, Any] = dataclasses.field(
         default_factory=dict,
+        hash=False,  # that of all else will do
         metadata={
             "help": "Settings of an environment or a data set of your own, by name.",
             "choices": (),

@@ -181,7 +181,7 @@ def test_what_cannot_be_is_refused(flags, words, scenes_run):
 
 def test_agents_that_see_no_target_are_refused(tiny_config, tmp_path, monkeypatch):
     agent = TrainedAgent(make_system(tiny_config), None, 0)
-    monkeypatch.setattr(reconstruct, "load_agent", lambda run_dir, data_dir: agent)
+    monkeypatch.setattr(reconstruct, "open_agent", lambda run_dir, data_dir: agent)
     flagged = {"_RUN_DIR": tmp_path, "_DATA_DIR": None, "_OUT": None, "_BRUSH": None}
     for name, value in flagged.items():
         monkeypatch.setattr(reconstruct, name, SimpleNamespace(value=value))

@@ -187,7 +187,14 @@ def test_studies_refuse_with_a_reason(tmp_path):
     assert "has no run of conditional_rewards yet" in result.stderr
     assert "Traceback" not in result.stderr
     text = run("studies.conditional_rewards", "--help").stdout
-    for flag in ("--only", "--[no]train", "--runs", "--max_minutes", "critic_blind"):
+    for flag in (
+        "--only",
+        "--train=True",
+        "--notrain",
+        "--runs",
+        "--max_minutes",
+        "critic_blind",
+    ):
         assert flag in text
 
 

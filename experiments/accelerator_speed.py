@@ -27,17 +27,16 @@ from experiments.cli import define_path, run
 from experiments.scale_speed import (
     calls_per_second,
     flops_per_frame,
+    iteration_parts,
     matmul_peak,
-    update_parts,
     updates_per_second,
 )
 from spiral_jax.config import DTYPES, PRESETS, Config, preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments.on_device import DevicePainting
-from spiral_jax.parallel import SAME, Parallel
+from spiral_jax.parallel import Parallel
 from spiral_jax.paths import write_file
-from spiral_jax.queues import ParameterStore
-from spiral_jax.system import System, make_device_actor, make_system
+from spiral_jax.system import System
 
 _PRESET = flags.DEFINE_enum("preset", "mnist", list(PRESETS), "What to measure.")
 _DATA_DIR = define_path("data_dir", None, "As launch has it.")
@@ -94,7 +93,7 @@ def speed(batch_size: int) -> dict[str, Any]:
 
 
 def rollout_parts(system: System, batch_size: int) -> dict[str, Callable]:
-    """Compiles a rollout, and its acting and its painting alone, of as many commands."""
+    """Compiles what a rollout does, acting and painting, each alone."""
     config, language = system.config, system.language
     painting = DevicePainting(config.environment())
     length = config.num_commands
@@ -122,12 +121,7 @@ def rollout_parts(system: System, batch_size: int) -> dict[str, Callable]:
     def paint(begun, actions):
         return jax.lax.scan(lambda s, a: (painting.step(s, a), ()), begun, actions)[0]
 
-    images = load_dataset(config).train.images
-    store, parallel = ParameterStore(), Parallel()
-    store.publish(0, parallel.place(params, SAME))
-    actor = make_device_actor(system, store, 0, images, parallel)
     return {
-        "rollout": lambda: actor.play().trajectory.canvases,
         "acting alone": lambda: act(params, observation, start),
         "painting alone": lambda: paint(begun, actions).canvas,
     }
@@ -135,14 +129,8 @@ def rollout_parts(system: System, batch_size: int) -> dict[str, Callable]:
 
 def parts(batch_size: int) -> dict[str, float]:
     """Returns the milliseconds of each part of an iteration, each alone."""
-    config = dataclasses.replace(config_of(batch_size), fuse=0)
-    system = make_system(config)
-    work = rollout_parts(system, batch_size)
-    store, parallel = ParameterStore(), Parallel()
-    store.publish(0, parallel.place(system.initial_policy(), SAME))
-    images = load_dataset(config).train.images
-    trajectory = make_device_actor(system, store, 0, images, parallel).play().trajectory
-    work |= update_parts(system, trajectory)
+    system, _, work = iteration_parts(config_of(batch_size))
+    work |= rollout_parts(system, batch_size)
     seconds = _SECONDS.value / 4
     return {name: 1e3 / calls_per_second(call, seconds) for name, call in work.items()}
 

@@ -18,7 +18,7 @@ from absl import app, flags, logging
 
 from spiral_jax.data.cache import keep_in
 from spiral_jax.documents import parse_json
-from spiral_jax.extensions import import_named
+from spiral_jax.extensions import import_extensions
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.paths import local_path, naming, reason
 from spiral_jax.run_folder import CONFIG_FILE
@@ -92,9 +92,8 @@ def open_agent(name: str | Path, data_dir: str | Path | None = None) -> TrainedA
     """
     path = agent_folder(name) / CONFIG_FILE
     settings = parse_json(path.read_bytes(), str(path)) if path.exists() else None
-    for setting in ("dataset", "environment_name"):
-        if isinstance(settings, dict) and isinstance(settings.get(setting), str):
-            import_named(settings[setting], setting)
+    if isinstance(settings, dict):
+        import_extensions(settings)
     return load_agent(path.parent if path.exists() else name, data_dir)
 
 

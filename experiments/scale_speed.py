@@ -143,8 +143,14 @@ def _powers_of_two(limit: int) -> Iterator[int]:
         number *= 2
 
 
-def benchmark_parts(config: Config, seconds: float) -> None:
-    """Prints what the parts of an iteration cost on the device, each alone."""
+def iteration_parts(
+    config: Config,
+) -> tuple[System, Trajectory, dict[str, Callable]]:
+    """Compiles the rollout on the device and what learners do, each part alone.
+
+    Returns:
+      The run's parts, a trajectory, and what to call.
+    """
     images = load_dataset(config).train.images
     config = dataclasses.replace(config, actors="device", fuse=0)
     system, store, parallel = make_system(config), ParameterStore(), Parallel()
@@ -152,7 +158,12 @@ def benchmark_parts(config: Config, seconds: float) -> None:
     actor = make_device_actor(system, store, 0, images, parallel)
     trajectory = jax.block_until_ready(actor.play().trajectory)
     parts = {"rollout": lambda: actor.play().trajectory.canvases}
-    parts |= update_parts(system, trajectory)
+    return system, trajectory, parts | update_parts(system, trajectory)
+
+
+def benchmark_parts(config: Config, seconds: float) -> None:
+    """Prints what the parts of an iteration cost on the device, each alone."""
+    system, trajectory, parts = iteration_parts(config)
     for name, work in parts.items():
         took = 1 / calls_per_second(work, seconds)
         print(f"  {name:24s}{1e3 * took:9.2f} ms", flush=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from absl import flags
 
-from spiral_jax.config import PRESETS, Config
-from spiral_jax.extensions import import_named
+from spiral_jax.config import PRESETS, Config, flag_value
+from spiral_jax.extensions import import_extensions
 from spiral_jax.paths import local_path
 
 from .cli import brush_value
@@ -31,11 +31,10 @@ def define_settings() -> Callable[[], dict[str, Any]]:
 
     def given() -> dict[str, Any]:
         changes = {k: f.value for k, f in holders.items() if f.value is not None}
-        # What a run keeps holds wherever it is opened.
-        for name in ("dataset", "environment_name"):
-            import_named(changes.get(name, ""), name)
+        import_extensions(changes)
         if "own" in changes:
             changes["own"] = dict(_own(given) for given in changes["own"])
+        # What a run keeps holds wherever it is opened.
         if changes.get("data_dir"):
             changes["data_dir"] = str(local_path(changes["data_dir"], "data_dir"))
         if "brush" in changes:
@@ -74,8 +73,8 @@ def _settings_help(config: Config) -> str:
         name, value = field.name, getattr(config, field.name)
         if field.metadata["kind"] is dict:
             name, value = "set", "KEY=VALUE"
-        elif isinstance(value, tuple):
-            value = ",".join(f"{x:g}" for x in value)
+        else:
+            value = flag_value(value)
         lines.append(_help_line(f"--{name}={value}", field.metadata["help"]))
     return "\n".join(lines)
 

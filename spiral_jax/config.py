@@ -718,6 +718,13 @@ def preset(name: str) -> Config:
     return PRESETS[name]
 
 
+def flag_value(value: Any) -> str:
+    """Writes a setting as its flag takes it."""
+    if isinstance(value, tuple):
+        return ",".join(f"{x:g}" for x in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def launch_command(config: Config) -> str:
     """Returns the command that trains with these settings, from the nearest preset."""
     settings = dataclasses.asdict(config)
@@ -731,11 +738,7 @@ def launch_command(config: Config) -> str:
         if isinstance(value, dict):
             given += [shlex.quote(f"--set={k}={json.dumps(v)}") for k, v in value.items()]
             continue
-        if isinstance(value, tuple):
-            value = ",".join(f"{x:g}" for x in value)
-        elif isinstance(value, float):
-            value = f"{value:g}"
         if key == "brush" and value.endswith(BRUSH_ENDING):
             value = BRUSH_FILE  # as it is called beside the settings
-        given.append(shlex.quote(f"--{key}={value}"))
+        given.append(shlex.quote(f"--{key}={flag_value(value)}"))
     return " ".join(["python -m experiments.launch", *given])

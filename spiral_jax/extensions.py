@@ -1,6 +1,8 @@
 """Parts of a run that are somebody's own: modules that settings name."""
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 
 def registered_name(value: str) -> str:
@@ -8,11 +10,25 @@ def registered_name(value: str) -> str:
     return value.rpartition(":")[2]
 
 
-def import_named(value: str, setting: str) -> None:
-    """Imports the module of `module:name`; on import it registers the name.
+def import_extensions(settings: Mapping[str, Any]) -> None:
+    """Imports the modules that a run's settings name as `module:name`.
 
     What opens somebody else's run does not call this: only who starts a script says
     which code is to run.
+
+    Args:
+      settings: from wherever; those that are absent or no text are left to `Config`.
+
+    Raises:
+      ValueError: see `import_named`.
+    """
+    for setting in ("dataset", "environment_name"):
+        if isinstance(value := settings.get(setting), str):
+            import_named(value, setting)
+
+
+def import_named(value: str, setting: str) -> None:
+    """Imports the module of `module:name`; on import it registers the name.
 
     Args:
       value: a setting; without a colon nothing is imported.

@@ -68,7 +68,7 @@ def train(
       run_dir: the run's folder; made if absent. All processes see the same.
       policy, discriminator, optimisers, score: parts of your own, see `make_system`.
       evaluators: what else to measure at each evaluation.
-      writers: where else metrics go; closed at the end.
+      writers: where else process 0 writes metrics; closed at the end.
 
     Returns:
       How good the agent's drawings are, beside real pictures and blank canvases; of

@@ -24,7 +24,6 @@ something.
 """
 
 import dataclasses
-import threading
 import time
 from collections.abc import Callable
 
@@ -48,8 +47,9 @@ from spiral_jax.config import DTYPES, PRESETS, preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.losses import gradient_penalty
 from spiral_jax.networks.layers import Downsample
-from spiral_jax.queues import ParameterStore, TrajectoryQueue
-from spiral_jax.system import make_actor, make_learner, make_system
+from spiral_jax.parallel import Parallel
+from spiral_jax.system import make_system
+from spiral_jax.training.build import make_learner, make_source, make_store
 
 _PRESET = flags.DEFINE_enum("preset", "mnist_small", list(PRESETS), "What to measure.")
 _DATA_DIR = define_path("data_dir", None, "As launch has it.")
@@ -68,12 +68,12 @@ def seconds_per_call(work: Callable) -> float:
 def benchmark_system() -> None:
     """Times render, act, critic update, policy update, and all together."""
     config = preset(_PRESET.value)
-    system, store = make_system(config), ParameterStore()
+    system, store = make_system(config), make_store(config)
     images = load_dataset(config).train.images
     learner = make_learner(system, images, store)
-    actor = make_actor(system, store, actor_id=0, images=images)
-    item = actor.play()
-    trajectory = item.trajectory
+    source = make_source(system, store, 0, images, Parallel())
+    example = source.example()
+    trajectory = example.trajectory
     environment = system.environment(config.batch_size)
 
     def render():
@@ -81,10 +81,10 @@ def benchmark_system() -> None:
         for t in range(config.num_commands):
             environment.step({k: v[t] for k, v in trajectory.actions.items()})
 
-    learner.compile(item)
+    learner.compile(example)
     parts = {
         "render": seconds_per_call(render),
-        "render and act": seconds_per_call(lambda: actor.play().trajectory),
+        "render and act": seconds_per_call(lambda: source.example().trajectory),
         **{
             name: seconds_per_call(work)
             for name, work in update_parts(system, trajectory).items()
@@ -95,19 +95,16 @@ def benchmark_system() -> None:
     for name, seconds in parts.items():
         print(f"  {name:16s} {1e3 * seconds:8.1f} ms {frames / seconds:12,.0f} frames/s")
 
-    queue = TrajectoryQueue(config.queue_capacity)
-    thread = threading.Thread(target=actor.run, args=(queue,), daemon=True)
-    thread.start()
+    source.start()
     start, batches, waits = time.monotonic(), 0, 0.0
     while time.monotonic() - start < _SECONDS.value:
         before = time.monotonic()
-        item = queue.get()
+        rollout = source.next()
         waits += time.monotonic() - before
-        jax.block_until_ready(learner.step(item))
+        jax.block_until_ready(learner.step(rollout))
         batches += 1
     seconds = (time.monotonic() - start) / batches
-    queue.stop()
-    thread.join()
+    source.close()
     print(
         f"  {'end to end':16s} {1e3 * seconds:8.1f} ms {frames / seconds:12,.0f} frames/s"
     )

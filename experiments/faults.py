@@ -32,9 +32,9 @@ from absl import flags
 
 from experiments import launch
 from experiments.cli import run
-from spiral_jax import train
 from spiral_jax.checkpoint import read_newest
 from spiral_jax.metrics import read_records
+from spiral_jax.training import loop
 
 _SHORT = flags.DEFINE_bool("short", False, "Fewer of each, and one process only.")
 _KILLS = flags.DEFINE_integer("kills", 50, "How often the run is killed by kill -9.")
@@ -79,7 +79,7 @@ def be_the_run(phase: Path, jumps: bool) -> None:
     """Makes the training loop say what it is at, and its clock jump."""
 
     def saying(name: str) -> None:
-        real = getattr(train._Run, name)
+        real = getattr(loop.Run, name)
 
         def wrapped(*arguments, **named):
             before = phase.read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ def be_the_run(phase: Path, jumps: bool) -> None:
             phase.write_text(before, encoding="utf-8")
             return found
 
-        setattr(train._Run, name, wrapped)
+        setattr(loop.Run, name, wrapped)
 
     for name in PHASE_OF:
         saying(name)

@@ -91,7 +91,10 @@ def network_parts(system: System) -> dict[str, tuple[Callable, int]]:
     }
     critic, frames = update_parts(system, trajectory), NUM_COMMANDS * BATCH_SIZE
     return {
-        "act": (lambda: system.agent.act(params, observation, state), BATCH_SIZE),
+        "act": (
+            lambda: system.actor_core.select_action(params, observation, state),
+            BATCH_SIZE,
+        ),
         "policy": (update_parts(unpaid, trajectory)["policy update"], frames),
         "critic": (critic["critic update"], frames),
         "scores": (critic["scores of all canvases"], frames),

@@ -38,7 +38,7 @@ from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
-from spiral_jax.system import programs_of, sample_drawings
+from spiral_jax.sampling import programs_of, sample_drawings
 from spiral_jax.trained import agent_folder, is_shipped, shipped_agent
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run

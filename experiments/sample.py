@@ -20,7 +20,7 @@ from spiral_jax.data.registry import load_dataset
 from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
-from spiral_jax.system import programs_of, sample_drawings
+from spiral_jax.sampling import programs_of, sample_drawings
 from spiral_jax.trained import agent_folder, is_shipped
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run

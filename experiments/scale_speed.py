@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,18 +12,19 @@ import numpy as np
 
 from spiral_jax.config import Config
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.learner import TrainingState, Update, flops_of
 from spiral_jax.parallel import SAME, Parallel, choose_devices
-from spiral_jax.queues import ParameterStore, TrajectoryQueue
-from spiral_jax.system import (
-    System,
+from spiral_jax.system import System, make_system
+from spiral_jax.training.build import (
     initial_state,
     make_actor,
     make_device_actor,
     make_learner,
-    make_system,
+    make_source,
+    make_store,
     make_updates,
 )
+from spiral_jax.training.learner import flops_of
+from spiral_jax.training.step import TrainingState, Update
 from spiral_jax.types import Trajectory
 
 MATMUL_SIZE = {"cpu": 2048, "gpu": 8192, "tpu": 8192}
@@ -46,20 +46,20 @@ def flops_per_frame(config: Config, images: np.ndarray) -> float:
     """
     system = make_system(config)
     batch = config.batch_size
-    store = ParameterStore()
     threads = dataclasses.replace(config, actors="threads", fuse=0)
+    store = make_store(threads)
     learner = make_learner(make_system(threads), images, store)
-    actor = make_actor(system, store, 0, images=images)
-    item = actor.play()
-    learner.compile(item)
-    state = system.agent.begin(jax.random.key(0), batch)
+    example = make_actor(system, store, 0, images=images).example()
+    learner.compile(example)
+    state = system.actor_core.init(jax.random.key(0), batch)
     observation = {
-        "canvas": item.trajectory.canvases[0],
-        "action_mask": {k: v[0] for k, v in item.trajectory.action_masks.items()},
+        "canvas": example.trajectory.canvases[0],
+        "action_mask": {k: v[0] for k, v in example.trajectory.action_masks.items()},
     }
     if config.conditional:
-        observation["target"] = item.trajectory.targets
-    act = system.agent.act.lower(system.initial_policy(), observation, state).compile()
+        observation["target"] = example.trajectory.targets
+    select_action = system.actor_core.select_action
+    act = select_action.lower(system.initial_policy(), observation, state).compile()
     flops = learner.flops + config.num_commands * flops_of(act)
     return flops / (batch * config.num_commands)
 
@@ -82,25 +82,16 @@ def updates_per_second(
     Returns:
       Updates per second, and how many seconds compilation took.
     """
-    system, store = make_system(config), ParameterStore()
+    system, store = make_system(config), make_store(config)
     learner = make_learner(system, images, store, parallel)
-    if config.fuse:
-        learner.compile(0)
-        step = lambda: learner.step(learner.num_updates)
-        return config.fuse * calls_per_second(step, seconds), learner.compile_seconds
-    if config.actors == "device":
-        actor = make_device_actor(system, store, 0, images, parallel)
-        learner.compile(actor.play())
-        step = lambda: learner.step(actor.play())
-        return calls_per_second(step, seconds), learner.compile_seconds
-    actor, queue = make_actor(system, store, 0, images=images), TrajectoryQueue(1)
-    learner.compile(actor.play())
-    thread = threading.Thread(target=actor.run, args=(queue,), daemon=True)
-    thread.start()
-    rate = calls_per_second(lambda: learner.step(queue.get()), seconds)
-    queue.stop()
-    thread.join()
-    return rate, learner.compile_seconds
+    source = make_source(system, store, 0, images, parallel)
+    learner.compile(source.example())
+    source.start()
+    learner.step(source.next())
+    updates_per_call = learner.num_updates
+    rate = calls_per_second(lambda: learner.step(source.next()), seconds)
+    source.close()
+    return rate * updates_per_call, learner.compile_seconds
 
 
 def benchmark_scale(config: Config, name: str, seconds: float, fuse: int) -> None:
@@ -153,11 +144,11 @@ def iteration_parts(
     """
     images = load_dataset(config).train.images
     config = dataclasses.replace(config, actors="device", fuse=0)
-    system, store, parallel = make_system(config), ParameterStore(), Parallel()
+    system, store, parallel = make_system(config), make_store(config), Parallel()
     store.publish(0, parallel.place(system.initial_policy(), SAME))
     actor = make_device_actor(system, store, 0, images, parallel)
-    trajectory = jax.block_until_ready(actor.play().trajectory)
-    parts = {"rollout": lambda: actor.play().trajectory.canvases}
+    trajectory = jax.block_until_ready(actor.next().trajectory)
+    parts = {"rollout": lambda: actor.next().trajectory.canvases}
     return system, trajectory, parts | update_parts(system, trajectory)
 
 

@@ -24,8 +24,9 @@ from spiral_jax.features import (
     split,
 )
 from spiral_jax.measures import class_variation, frechet_distance, precision_and_recall
-from spiral_jax.queues import Stopped
-from spiral_jax.system import System, sample_trajectories
+from spiral_jax.rollouts.queues import Stopped
+from spiral_jax.sampling import sample_trajectories
+from spiral_jax.system import System
 
 NUM_SAMPLES = 2000
 LEAST_ACCURACY = 0.975

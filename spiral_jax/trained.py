@@ -17,13 +17,8 @@ from spiral_jax.data.files import as_shown
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program
 from spiral_jax.run_folder import CONFIG_FILE
-from spiral_jax.system import (
-    MakePolicy,
-    System,
-    make_system,
-    programs_of,
-    sample_drawings,
-)
+from spiral_jax.sampling import programs_of, sample_drawings
+from spiral_jax.system import MakePolicy, System, make_system
 
 # Agents that come with the package, by the names of their folders.
 _SHIPPED = Path(str(resources.files("spiral_jax") / "agents"))

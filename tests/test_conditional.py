@@ -11,22 +11,22 @@ from spiral_jax.config import Config, preset
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.language import painting_language
-from spiral_jax.learner import Draws, make_iteration
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
 from spiral_jax.networks.discriminator import complete
 from spiral_jax.parallel import Parallel
-from spiral_jax.queues import ParameterStore
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.rewards import make_rewards, negative_distance
-from spiral_jax.system import (
+from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.sampling import sample_drawings
+from spiral_jax.system import make_system
+from spiral_jax.training.build import (
     initial_state,
     make_actor,
     make_learner,
-    make_system,
     make_updates,
-    sample_drawings,
 )
+from spiral_jax.training.step import CriticBatch, make_train_step
 from spiral_jax.types import Trajectory
 from tests.conftest import assert_trees_equal, needs_gl
 
@@ -104,7 +104,7 @@ def test_what_the_policy_sees(blind, rng):
 def test_a_learners_step(config, source):
     config = dataclasses.replace(config, reward_source=source)
     system, images, learner, actor = assembled(config)
-    item = actor.play()
+    item = actor.next()
     trajectory = item.trajectory
     # The targets are pictures of the data, of which each episode has its own.
     known = {image.tobytes() for image in images}
@@ -141,11 +141,11 @@ def test_the_critic_judges_pairs(config):
         return state, {}
 
     policy, critic = make_updates(system, Parallel())
-    iteration = make_iteration(policy, critic._replace(apply=judge), average_updates=1)
+    iteration = make_train_step(policy, critic._replace(apply=judge), average_updates=1)
     state = initial_state(system, (policy, critic), images.shape[1:])
     for _ in range(2):
         replayed = np.zeros([1, config.batch_size], np.int32)
-        state, _ = iteration(state, actor.play().trajectory, Draws(None, replayed))
+        state, _ = iteration(state, actor.next().trajectory, CriticBatch(None, replayed))
     first = state.replay.pictures[0]
     for real, fake, target in seen:
         np.testing.assert_array_equal(real, target)
@@ -154,10 +154,10 @@ def test_the_critic_judges_pairs(config):
 
 def test_targets_depend_on_the_rollouts_number_alone(config):
     system, images, _, actor = assembled(config)
-    first, second = actor.play(), actor.play()
+    first, second = actor.next(), actor.next()
     store = ParameterStore()
     store.publish(0, system.initial_policy())
-    resumed = make_actor(system, store, 0, num_rollouts=1, images=images).play()
+    resumed = make_actor(system, store, 0, num_rollouts=1, images=images).next()
     assert_trees_equal(second.trajectory, resumed.trajectory)
     assert not np.array_equal(first.trajectory.targets, second.trajectory.targets)
 
@@ -200,7 +200,7 @@ def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
         return
     system, _, learner, actor = assembled(config)
     for _ in range(2):
-        metrics = learner.step(actor.play())
+        metrics = learner.step(actor.next())
     assert all(np.isfinite(float(value)) for value in metrics.values())
     drawings = sample_drawings(system, learner.average, 3, 0, np.zeros([1, 16, 16, 3]))
     assert drawings.canvases.shape == (4, 3, 16, 16, 3)
@@ -251,7 +251,7 @@ def test_agents_learn_from_spectral_complement_critics(tiny_config):
     _, _, learner, actor = assembled(config)
     before = learner.state()["critic"].params
     for _ in range(2):
-        metrics = learner.step(actor.play())
+        metrics = learner.step(actor.next())
     assert all(np.isfinite(float(value)) for value in metrics.values())
     assert 0 <= metrics["critic/accuracy"] <= 1
     after = learner.state()["critic"].params

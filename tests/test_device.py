@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from spiral_jax.actor import rollout
 from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import make_environment
@@ -17,12 +16,14 @@ from spiral_jax.language import scenes_language
 from spiral_jax.networks import make_policy
 from spiral_jax.networks.decoder import PointingLocationHead
 from spiral_jax.parallel import Parallel
-from spiral_jax.queues import ParameterStore
-from spiral_jax.system import (
+from spiral_jax.rollouts.host import rollout
+from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.system import make_system
+from spiral_jax.training.build import (
     make_actor,
     make_device_actor,
     make_learner,
-    make_system,
+    make_source,
 )
 
 
@@ -62,7 +63,7 @@ def test_both_actors_play_the_same_episodes(tiny_config, conditional):
     on_cpu = make_actor(system, store, 0, num_rollouts=3, images=images)
     on_device = make_device_actor(system, store, 3, images, parallel)
     for _ in range(2):
-        a, b = on_cpu.play(), on_device.play()
+        a, b = on_cpu.next(), on_device.next()
         assert a.num_rollouts == b.num_rollouts
         found = jax.device_get(b.trajectory)
         expected = a.trajectory._replace(rewards=found.rewards)
@@ -83,7 +84,7 @@ def test_episodes_in_stages_go_on_where_they_were(tiny_config, conditional):
     params = system.initial_policy()
     store.publish(0, params)
     actor = make_device_actor(system, store, 3, images, parallel)
-    parts = [jax.device_get(actor.play().trajectory) for _ in range(6)]
+    parts = [jax.device_get(actor.next().trajectory) for _ in range(6)]
     ends = np.stack([part.discounts[-1] == 0 for part in parts])
     expected = [[2, 1, 0], [1, 0, 2], [0, 2, 1]]
     np.testing.assert_array_equal(ends, np.repeat(2 * expected, 2, axis=1) == 0)
@@ -142,15 +143,10 @@ def test_fused_learning_is_synchronous_learning(
         system, store = make_system(config), ParameterStore()
         images = load_dataset(config).train.images
         learner = make_learner(system, images, store)
-        if config.fuse:
-            learner.compile(0)
-            learner.step(0)
-        else:
-            actor = make_actor(system, store, 0)
-            if config.actors == "device":
-                actor = make_device_actor(system, store, 0, images, Parallel())
-            for _ in range(3):
-                learner.step(actor.play())
+        source = make_source(system, store, 0, images, Parallel())
+        learner.compile(source.example())
+        while learner.num_updates < 3:
+            learner.step(source.next())
         assert learner.num_updates == 3
         states.append(learner.state())
     for state in states[1:]:

@@ -10,9 +10,10 @@ from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import language_of, make_environment, register_environment
 from spiral_jax.programs import Program
-from spiral_jax.queues import ParameterStore
-from spiral_jax.system import make_actor, make_learner, make_system
+from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.system import make_system
 from spiral_jax.trained import TrainedAgent, export_agent, load_agent
+from spiral_jax.training.build import make_actor, make_learner
 from tests.conftest import play_by_the_specs
 
 pytestmark = pytest.mark.slow
@@ -56,7 +57,7 @@ def test_its_agent_learns_and_is_kept(tmp_path):
     images = load_dataset(config).train.images
     learner = make_learner(system, images, store)
     actor = make_actor(system, store, 0, images=images)
-    scores = [float(learner.step(actor.play())["policy/score"]) for _ in range(40)]
+    scores = [float(learner.step(actor.next())["policy/score"]) for _ in range(40)]
     assert np.mean(scores[-10:]) > 0.6 * scores[0]
 
     export_agent(TrainedAgent(system, learner.average, learner.num_updates), tmp_path)

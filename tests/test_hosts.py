@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from spiral_jax import hosts
-from spiral_jax import train as train_module
 from spiral_jax.checkpoint import Checkpointer, read_newest
 from spiral_jax.config import preset
 from spiral_jax.networks.policy import PRESETS
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
+from spiral_jax.training import loop
 from tests.conftest import assert_trees_equal
 
 pytestmark = pytest.mark.slow
@@ -34,15 +34,16 @@ WORKER = """
 import numpy as np
 from absl import app
 from spiral_jax import train as t
+from spiral_jax.training import loop
 from tests.test_hosts import NoEvaluator
-class Run(t._Run):
+class Run(loop.Run):
     def close(self):
         super().close()
         name = "seen_by_0" if self._peers.first else "seen_by_1"
-        params = self._store.latest()[1]
+        params = self._learner._store.latest()[1]
         np.savez(self._dir / name, **{f"{m}/{k}": v for m in params
                                       for k, v in params[m].items()})
-t.make_evaluator, t._Run = NoEvaluator, Run
+loop.make_evaluator, t.Run = NoEvaluator, Run
 from experiments import launch
 app.run(launch.main)
 """
@@ -180,7 +181,7 @@ def test_two_processes_learn_what_one_does(
     monkeypatch.setitem(PRESETS, "small", UNCENTRED)
     with Processes(config, two, cache, UNCENTRED_WORKER) as run:
         assert run.wait() == [0, 0]
-    monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
+    monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
     train(config, one)
     assert_trees_equal(*(dict(np.load(two / f"seen_by_{i}.npz")) for i in range(2)))
     found, expected = final_state(two), final_state(one)
@@ -201,7 +202,7 @@ def test_one_process_goes_on_where_two_stopped(tiny_config, tmp_path, cache, mon
     config = dataclasses.replace(tiny_config, max_updates=5)
     with Processes(config, tmp_path / "run", cache) as run:
         assert run.wait() == [0, 0]
-    monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
+    monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
     train(dataclasses.replace(config, max_updates=10), tmp_path / "run")
     assert logged_updates(tmp_path / "run") == [5, 10]
 

@@ -8,11 +8,12 @@ import optax
 from experiments.network_speed import flop_of_products
 from experiments.scale_speed import initial, products_of, visit
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.learner import make_policy_update
 from spiral_jax.optimisers import make_optimisers
 from spiral_jax.parallel import Parallel
-from spiral_jax.queues import ParameterStore
-from spiral_jax.system import make_actor, make_learner, make_system
+from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.system import make_system
+from spiral_jax.training.build import make_actor, make_learner
+from spiral_jax.training.step import make_policy_update
 
 
 def test_average_is_the_mean_at_first_and_exponential_later(tiny_config):
@@ -22,7 +23,7 @@ def test_average_is_the_mean_at_first_and_exponential_later(tiny_config):
     actor = make_actor(system, store, actor_id=0)
     published = []
     for _ in range(3):
-        learner.step(actor.play())
+        learner.step(actor.next())
         published.append(store.latest()[1])
     expected = jax.tree.map(lambda a, b, c: (a + b) / 4 + c / 2, *published)
     jax.tree.map(
@@ -77,7 +78,7 @@ def test_only_the_lstm_goes_through_time(tiny_config):
     system, store = make_system(config), ParameterStore()
     store.publish(0, system.initial_policy())
     images = load_dataset(config).train.images
-    trajectory = make_actor(system, store, 0, images=images).play().trajectory
+    trajectory = make_actor(system, store, 0, images=images).next().trajectory
     (policy_update, _), state = initial(system, trajectory)
     program = jax.make_jaxpr(policy_update.apply)(
         state.policy, state.critic.params, trajectory

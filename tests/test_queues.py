@@ -2,16 +2,17 @@ import threading
 
 import pytest
 
-from spiral_jax.queues import Item, Stopped, TrajectoryQueue
+from spiral_jax.rollouts.base import Rollout
+from spiral_jax.rollouts.queues import Stopped, TrajectoryQueue
 
 
 def test_queue_is_bounded_and_ends():
     queue = TrajectoryQueue(capacity=1)
-    queue.put(Item(None, 0, 0, 0))
+    queue.put(Rollout(None, 0, 0, 0))
 
     def put():
         with pytest.raises(Stopped):
-            queue.put(Item(None, 0, 0, 0))
+            queue.put(Rollout(None, 0, 0, 0))
 
     waiting = threading.Thread(target=put)
     waiting.start()

@@ -15,16 +15,18 @@ import jax
 import numpy as np
 import pytest
 
-from spiral_jax import train as train_module
-from spiral_jax.actor import Performance, rollout
 from spiral_jax.checkpoint import read_newest
 from spiral_jax.config import Config
 from spiral_jax.evaluation import Table
 from spiral_jax.metrics import NotFiniteError
-from spiral_jax.queues import ParameterStore
-from spiral_jax.system import make_actor, make_system, sample_drawings
+from spiral_jax.rollouts.host import HostRollout, rollout
+from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.sampling import sample_drawings
+from spiral_jax.system import make_system
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
+from spiral_jax.training import loop
+from spiral_jax.training.build import make_actor
 from tests.conftest import assert_trees_equal
 
 
@@ -48,7 +50,7 @@ def no_evaluation(monkeypatch):
         def table(self, measures):
             return Table("", measures, measures, measures, None)
 
-    monkeypatch.setattr(train_module, "make_evaluator", NoEvaluator)
+    monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
 
 
 def final_state(run_dir):
@@ -135,9 +137,9 @@ def test_a_trajectory_does_not_alias_the_environments_arrays(tiny_system):
     environment = Vandal(batch_size=2, **tiny_system.config.environment())
     params = tiny_system.initial_policy()
     clean = rollout(
-        tiny_system.environment(2), tiny_system.agent, params, jax.random.key(0)
+        tiny_system.environment(2), tiny_system.actor_core, params, jax.random.key(0)
     )
-    kept = rollout(environment, tiny_system.agent, params, jax.random.key(0))
+    kept = rollout(environment, tiny_system.actor_core, params, jax.random.key(0))
     environment.handed_out[:] = np.nan
     np.testing.assert_array_equal(kept.canvases[0], clean.canvases[0])
     np.testing.assert_array_equal(kept.canvases[-1], clean.canvases[-1])
@@ -148,7 +150,7 @@ def test_a_rollout_depends_on_its_key_alone_noise_of_the_brush_included(tiny_con
     config = dataclasses.replace(tiny_config, brush="classic/dry_brush")
     system = make_system(config)
     params, keys = system.initial_policy(), jax.random.split(jax.random.key(0), 2)
-    play = lambda e, key: rollout(e, system.agent, params, key)
+    play = lambda e, key: rollout(e, system.actor_core, params, key)
     environment = system.environment(4, seed=1)
     play(environment, keys[0])
     second = play(environment, keys[1])
@@ -160,11 +162,11 @@ def test_a_rollout_depends_on_its_key_alone_noise_of_the_brush_included(tiny_con
 def test_an_episode_in_unrolls_is_the_whole_episode_cut(tiny_system):
     """The same commands; and scored with the carried state, the same probabilities."""
     params, key = tiny_system.initial_policy(), jax.random.key(0)
-    play = lambda: Performance(tiny_system.environment(2), tiny_system.agent, key)
-    whole = play().play(params, 0)
-    performance, parts = play(), []
-    while not performance.finished:
-        parts.append(performance.play(params, 1))
+    play = lambda: HostRollout(tiny_system.environment(2), tiny_system.actor_core, key)
+    whole = play().unroll(params, 0)
+    cut, parts = play(), []
+    while not cut.finished:
+        parts.append(cut.unroll(params, 1))
     assert len(parts) == 3
     for t, part in enumerate(parts):
         assert_trees_equal(
@@ -193,7 +195,7 @@ def long_config(tiny_config):
 def test_episodes_of_several_unrolls_are_at_different_stages(long_config):
     system, store = make_system(long_config), ParameterStore()
     store.publish(0, system.initial_policy())
-    play = lambda actor, num: [actor.play().trajectory for _ in range(num)]
+    play = lambda actor, num: [actor.next().trajectory for _ in range(num)]
     actor = make_actor(system, store, actor_id=0)
     parts = play(actor, 5)
     assert actor.num_rollouts == 5
@@ -234,15 +236,15 @@ def test_parameters_are_read_once_per_rollout(tiny_system):
     class Store(ParameterStore):
         reads = 0
 
-        def latest(self):
+        def latest(self, device=None):
             self.reads += 1
-            return super().latest()
+            return super().latest(device)
 
     store = Store()
     store.publish(7, tiny_system.initial_policy())
     actor = make_actor(tiny_system, store, actor_id=0)
-    item = actor.play()
-    assert (item.version, item.num_rollouts, store.reads) == (7, 1, 1)
+    played = actor.next()
+    assert (played.version, played.num_rollouts, store.reads) == (7, 1, 1)
 
 
 @pytest.mark.parametrize("num_actors", [1, 2])
@@ -333,7 +335,8 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
     )
     code = (
         "import sys, json, time\n"
-        "from spiral_jax import train as t\n"
+        "from spiral_jax.train import train\n"
+        "from spiral_jax.training import loop as t\n"
         "from spiral_jax.config import Config\n"
         "class E:\n"
         "    def __init__(self, *a): pass\n"
@@ -343,7 +346,7 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
         "    open(sys.argv[1] + '/saving', 'w').close(); time.sleep(0.5)\n"
         "    real(*arguments)\n"
         "t.Checkpointer.save = save\n"
-        "t.train(Config.from_dict(json.loads(sys.argv[2])), sys.argv[1])\n"
+        "train(Config.from_dict(json.loads(sys.argv[2])), sys.argv[1])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     settings = json.dumps(dataclasses.asdict(config))

@@ -25,7 +25,7 @@ from experiments.studies.study import (
     save_rows,
 )
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
-from spiral_jax.system import programs_of, sample_drawings
+from spiral_jax.sampling import programs_of, sample_drawings
 
 STUDY = Study(name="rerendered", preset="mnist_small", variants={"agent": {}})
 WIDTH = 256

@@ -18,7 +18,7 @@ from experiments.studies.study import Options, Study, Trained, run_study
 from spiral_jax.data import to_float
 from spiral_jax.environments import Episodes
 from spiral_jax.environments.rerender import execute
-from spiral_jax.system import sample_drawings
+from spiral_jax.sampling import sample_drawings
 from spiral_jax.types import Actions
 
 STUDY = Study(

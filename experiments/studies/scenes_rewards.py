@@ -26,7 +26,7 @@ from spiral_jax.parsing import compare_programs
 from spiral_jax.paths import write_file
 from spiral_jax.reconstruction import NUM_TARGETS
 from spiral_jax.rewards import negative_distance
-from spiral_jax.system import sample_drawings
+from spiral_jax.sampling import sample_drawings
 
 STUDY = Study(
     name="scenes_rewards",

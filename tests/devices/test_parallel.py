@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from spiral_jax import replay
-from spiral_jax.actor import Performance, rollout
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.parallel import choose_devices
-from spiral_jax.queues import Item, ParameterStore
 from spiral_jax.replay import Replay
-from spiral_jax.system import make_learner, make_system
+from spiral_jax.rollouts.base import Rollout
+from spiral_jax.rollouts.host import HostRollout, rollout
+from spiral_jax.system import make_system
 from spiral_jax.train import train
+from spiral_jax.training.build import make_learner, make_source, make_store
 
 pytestmark = pytest.mark.skipif(
     jax.device_count() < 8,
@@ -27,24 +28,26 @@ def learner_on(config, num_devices, mode):
     system = make_system(config)
     parallel = choose_devices(num_devices, mode, config.batch_size)
     images = load_dataset(config).train.images
-    return system, make_learner(system, images, ParameterStore(), parallel)
+    store = make_store(config)
+    learner = make_learner(system, images, store, parallel)
+    return system, learner, make_source(system, store, 0, images, parallel)
 
 
 def learnt(config, num_devices, mode):
     """The state and the metrics after one iteration on the same episodes."""
-    system, learner = learner_on(config, num_devices, mode)
+    system, learner, _ = learner_on(config, num_devices, mode)
     targets = None
     if config.conditional:
         shape = (config.batch_size, config.canvas_width, config.canvas_width, 1)
         targets = np.random.default_rng(0).random(shape, np.float32)
     trajectory = rollout(
         system.environment(config.batch_size),
-        system.agent,
+        system.actor_core,
         system.initial_policy(),
         jax.random.key(0),
         targets,
     )
-    item = Item(double(trajectory), 0, 0, 1)
+    item = Rollout(double(trajectory), 0, 0, 1)
     learner.restore(double(learner.state()))
     learner.compile(item)
     metrics = jax.block_until_ready(learner.step(item))
@@ -106,11 +109,12 @@ FUSED = {"batch_size": 24, "actors": "device", "fuse": 3}
 )
 def test_fused_training_runs_on_eight_devices(tiny_config, mode, unroll_length):
     config = dataclasses.replace(tiny_config, **FUSED, unroll_length=unroll_length)
-    _, learner = learner_on(config, 8, mode)
-    learner.compile(0)
-    metrics = jax.block_until_ready(learner.step(0))
-    assert metrics["policy/loss"].shape == (3,)
-    assert np.isfinite(jax.device_get(metrics["policy/loss"])).all()
+    _, learner, source = learner_on(config, 8, mode)
+    learner.compile(source.example())
+    for _ in range(3):  # one step a call on CPUs
+        metrics = jax.block_until_ready(learner.step(source.next()))
+        assert metrics["policy/loss"].shape == (1,)
+        assert np.isfinite(jax.device_get(metrics["policy/loss"])).all()
     ring = learner.state()["replay"]
     # Every device plays episodes of its own, and of all stages together.
     assert len({picture.tobytes() for picture in ring.pictures[0]}) > 8
@@ -122,9 +126,10 @@ def test_fused_training_on_eight_devices_is_that_on_one(tiny_config, unroll_leng
     config = dataclasses.replace(tiny_config, **FUSED, unroll_length=unroll_length)
     states = []
     for num_devices in (1, 8):
-        _, learner = learner_on(config, num_devices, "jit")
-        learner.compile(0)
-        jax.block_until_ready(learner.step(0))
+        _, learner, source = learner_on(config, num_devices, "jit")
+        learner.compile(source.example())
+        for _ in range(3):
+            jax.block_until_ready(learner.step(source.next()))
         states.append(learner.state())
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5), *states)
 
@@ -165,14 +170,14 @@ def test_actors_may_have_a_device_of_their_own(tiny_config, tmp_path, monkeypatc
         synchronous=False,
         max_updates=6,
     )
-    acted, play = set(), Performance.play
+    acted, play = set(), HostRollout.unroll
 
     def watched(self, params, num_commands):
         if threading.current_thread().name == "actor":  # and not an evaluation
             acted.update(*(x.devices() for x in jax.tree.leaves(params)))
         return play(self, params, num_commands)
 
-    monkeypatch.setattr(Performance, "play", watched)
+    monkeypatch.setattr(HostRollout, "unroll", watched)
     assert train(config, tmp_path) is not None
     assert acted == set(jax.devices()[3:5])
     parallel = choose_devices(5, "jit", 6, num_actor_devices=2)

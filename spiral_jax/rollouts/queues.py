@@ -2,27 +2,13 @@
 
 import queue
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
-from spiral_jax.types import Trajectory
+import jax
+
+from spiral_jax.rollouts.base import Rollout
 
 POLL_SECONDS = 0.1
-
-
-class Item(NamedTuple):
-    """A trajectory and where it comes from.
-
-    Attributes:
-      trajectory: a batch of episodes, or of unrolls.
-      version: of the parameters that acted: the number of policy updates behind them.
-      actor_id: who acted.
-      num_rollouts: how many of them this actor has played, this one included.
-    """
-
-    trajectory: Trajectory
-    version: int
-    actor_id: int
-    num_rollouts: int
 
 
 class ParameterStore:
@@ -32,16 +18,50 @@ class ParameterStore:
     version with another version's parameters.
     """
 
-    def __init__(self):
-        self._latest = None
+    def __init__(self, *, in_lock_step: bool = True):
+        """Takes how it is read.
+
+        Args:
+          in_lock_step: whether readers get what was published last, although it may still
+            be computing. Else they get what is ready, and need not wait.
+        """
+        self._in_lock_step = in_lock_step
+        self._lock = threading.Lock()
+        self._latest: tuple[int, Any] | None = None
+        self._computing: tuple[int, Any] | None = None
+        self._copies: dict[jax.Device, tuple[int, Any]] = {}
 
     def publish(self, version: int, params: Any) -> None:
-        """Makes `params` what readers get from now on."""
-        self._latest = (version, params)
+        """Makes `params` what readers get from now on, or as soon as they are ready."""
+        with self._lock:
+            if self._in_lock_step or self._latest is None:
+                self._latest = (version, params)
+                return
+            # The one before is ready: the learner waits for it before it goes on.
+            self._latest = self._computing or self._latest
+            self._computing = (version, params)
 
-    def latest(self) -> tuple[int, Any]:
-        """Returns the last published `(version, params)`."""
-        return self._latest
+    def latest(self, device: jax.Device | None = None) -> tuple[int, Any]:
+        """Returns `(version, params)`.
+
+        Args:
+          device: where they are wanted: all readers there share one copy of a version.
+            None: where they are.
+        """
+        with self._lock:
+            if self._computing and _is_ready(self._computing[1]):
+                self._latest, self._computing = self._computing, None
+            version, params = self._latest
+            if device is None:
+                return version, params
+            if self._copies.get(device, (-1,))[0] != version:
+                self._copies[device] = version, jax.device_put(params, device)
+            return self._copies[device]
+
+
+def _is_ready(params: Any) -> bool:
+    leaves = jax.tree.leaves(params)
+    return all(leaf.is_ready() for leaf in leaves if isinstance(leaf, jax.Array))
 
 
 class Stopped(Exception):
@@ -64,7 +84,7 @@ class TrajectoryQueue:
         """Returns how many trajectories wait."""
         return self._queue.qsize()
 
-    def put(self, item: Item) -> None:
+    def put(self, rollout: Rollout) -> None:
         """Waits for room.
 
         Raises:
@@ -72,12 +92,12 @@ class TrajectoryQueue:
         """
         while not self._stop.is_set():
             try:
-                return self._queue.put(item, timeout=POLL_SECONDS)
+                return self._queue.put(rollout, timeout=POLL_SECONDS)
             except queue.Full:
                 continue
         raise Stopped
 
-    def get(self) -> Item:
+    def get(self) -> Rollout:
         """Waits for a trajectory.
 
         Raises:

@@ -1,0 +1,1 @@
+"""What learns: one pure training step, and the learner that runs it on the devices."""

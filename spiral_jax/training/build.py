@@ -1,0 +1,294 @@
+"""Builds the learner of a run, and where its rollouts come from."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spiral_jax.config import Config
+from spiral_jax.data import ImageData
+from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.losses import make_critic_loss, make_policy_loss
+from spiral_jax.parallel import Parallel
+from spiral_jax.replay import empty_replay
+from spiral_jax.rewards import make_rewards
+from spiral_jax.rollouts.base import TRAJECTORY_PLACES, RolloutSource
+from spiral_jax.rollouts.device import DeviceActor, DeviceRollout, FusedSource
+from spiral_jax.rollouts.host import Actor
+from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.rollouts.threads import ThreadedActors
+from spiral_jax.system import System
+from spiral_jax.training.learner import (
+    CriticBatches,
+    Learner,
+    fused_program,
+    learning_program,
+)
+from spiral_jax.training.step import (
+    STATE_PLACES,
+    TrainingState,
+    Update,
+    make_critic_update,
+    make_policy_update,
+    make_train_step,
+)
+
+
+def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
+    """Builds the learners of policy and critic as pure functions.
+
+    Args:
+      system: from `make_system`.
+      parallel: the devices that hold the batch.
+    """
+    config = system.config
+    policy_update = make_policy_update(
+        make_policy_loss(
+            system.policy,
+            system.language,
+            algorithm=config.algorithm,
+            discount=config.discount,
+            entropy_cost=config.entropy_cost,
+            value_cost=config.value_cost,
+            normalise_advantages=config.normalise_advantages,
+            bootstrap=config.unrolls_per_episode > 1,
+            parallel=parallel,
+        ),
+        make_rewards(
+            config.reward,
+            stroke_start_cost=config.stroke_start_cost,
+            blank_cost=config.blank_cost,
+            blank=system.blank,
+            compound=config.compound,
+        ),
+        system.score,
+        system.optimisers.policy,
+        parallel,
+    )
+    critic_update = make_critic_update(
+        make_critic_loss(
+            system.discriminator,
+            regulariser=config.critic_regulariser,
+            gradient_penalty_cost=config.gradient_penalty_cost,
+            offset_cost=config.offset_cost,
+            parallel=parallel,
+        ),
+        system.optimisers.critic,
+        system.seed("penalty"),
+        parallel,
+    )
+    return policy_update, critic_update
+
+
+def initial_state(
+    system: System, updates: tuple[Update, Update], shape: tuple[int, int, int]
+) -> TrainingState:
+    """Makes what training starts from.
+
+    Args:
+      system: from `make_system`.
+      updates: from `make_updates`.
+      shape: (H, W, C) of the pictures.
+    """
+    config = system.config
+    example = np.zeros([1, *shape], np.float32)
+    # A conditional agent's replay and critic take pairs with the target.
+    pair = (example, example) if config.conditional else (example,)
+    critic_params = system.discriminator.init(
+        jax.random.key(system.seed("critic")), *pair
+    )
+    policy_params = system.initial_policy()
+    height, width, channels = shape
+    return TrainingState(
+        policy=updates[0].init(policy_params),
+        critic=updates[1].init(critic_params),
+        # A copy: the state's memory is given to its successor, each part once.
+        average=jax.tree.map(jnp.copy, policy_params),
+        replay=empty_replay(
+            config.replay_batches,
+            (config.batch_size, height, width, channels * len(pair)),
+        ),
+    )
+
+
+def make_learner(
+    system: System,
+    images: np.ndarray,
+    store: ParameterStore,
+    parallel: Parallel | None = None,
+) -> Learner:
+    """Builds what learns, with fresh parameters.
+
+    Args:
+      system: from `make_system`.
+      images: real pictures `[N, H, W, C]` uint8.
+      store: where the policy's parameters are published.
+      parallel: the devices that learn; None: one.
+    """
+    config, parallel = system.config, parallel or Parallel()
+    updates, seed = make_updates(system, parallel), system.seed("data")
+    train_step = make_train_step(*updates, config.average_updates)
+    program = learning_program(train_step)
+    if config.fuse:
+        device_rollout = make_device_rollout(system, images, parallel)
+        program = fused_program(train_step, device_rollout, _num_fused(config))
+    state = initial_state(system, updates, images.shape[1:])
+    return Learner(
+        program,
+        parallel.part(state, STATE_PLACES),
+        CriticBatches(
+            None if config.conditional else ImageData(images, seed, parallel.shard),
+            batch_size=config.batch_size,
+            critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
+            seed=system.seed("replay"),
+            shard=parallel.shard,
+        ),
+        store,
+        parallel,
+        plays_on_device=config.actors == "device",
+    )
+
+
+def make_store(config: Config) -> ParameterStore:
+    """Makes what the learner publishes to and actors read from.
+
+    Args:
+      config: says whether actors run ahead of the learner.
+    """
+    ahead = config.actors == "threads" and not config.synchronous
+    return ParameterStore(in_lock_step=not ahead)
+
+
+def _num_fused(config: Config) -> int:
+    # XLA's convolutions are slow inside loops on CPUs, 20 times in this one.
+    return 1 if jax.default_backend() == "cpu" else config.fuse
+
+
+def make_source(
+    system: System,
+    store: ParameterStore,
+    num_rollouts: int,
+    images: np.ndarray,
+    parallel: Parallel,
+) -> RolloutSource:
+    """Builds where a run's rollouts come from.
+
+    Args:
+      system: from `make_system`.
+      store: where the policy's parameters are read.
+      num_rollouts: how many have been played before.
+      images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
+      parallel: the devices that learn.
+    """
+    config = system.config
+    if config.fuse:
+        device_rollout = make_device_rollout(system, images, parallel)
+        return FusedSource(device_rollout, store, _num_fused(config), num_rollouts)
+    if config.actors == "device":
+        return make_device_actor(system, store, num_rollouts, images, parallel)
+    actors = [
+        make_actor(system, store, i, num_rollouts, images, parallel)
+        for i in range(config.num_actors)
+    ]
+    if config.synchronous:
+        return actors[0]
+    return ThreadedActors(actors, config.queue_capacity)
+
+
+def make_device_rollout(
+    system: System, images: np.ndarray, parallel: Parallel
+) -> DeviceRollout:
+    """Builds what plays on the accelerator.
+
+    Args:
+      system: from `make_system`.
+      images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
+      parallel: the devices that play.
+    """
+    config, seed = system.config, system.seed("actors")
+    return DeviceRollout(
+        system.policy,
+        DevicePainting(config.environment()),
+        num_commands=config.num_commands // config.unrolls_per_episode,
+        num_stages=config.unrolls_per_episode,
+        batch_size=config.batch_size,
+        seed=seed,
+        parallel=parallel,
+        targets=ImageData(images, seed, parallel.shard) if config.conditional else None,
+    )
+
+
+def make_actor(
+    system: System,
+    store: ParameterStore,
+    actor_id: int,
+    num_rollouts: int = 0,
+    images: np.ndarray | None = None,
+    parallel: Parallel | None = None,
+) -> Actor:
+    """Builds an actor with environments of its own.
+
+    The actors of all processes share a batch, each with a random stream of its own. But
+    of a synchronous run each process plays the whole batch and keeps its part, so that
+    the same seed gives the same run with any number of processes.
+
+    Args:
+      system: from `make_system`.
+      store: where it reads the policy's parameters.
+      actor_id: its index in this process; decides its random stream.
+      num_rollouts: how many it has played before.
+      images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
+      parallel: the devices that learn, and that actors use; None: one of this process.
+
+    Raises:
+      ValueError: a batch cannot be split among all actors and an episode's stages.
+    """
+    config, seed, parallel = system.config, system.seed("actors"), parallel or Parallel()
+    device = parallel.actor_device(actor_id)
+    batch_size, keep = config.batch_size, lambda trajectory: trajectory
+    stages = config.unrolls_per_episode
+    if config.synchronous:
+        keep = lambda trajectory: parallel.part(trajectory, TRAJECTORY_PLACES)
+    else:
+        process, num_processes = parallel.shard
+        batch_size = _part_of_batch(config, num_processes)
+        actor_id += process * config.num_actors
+    return Actor(
+        [
+            system.environment(batch_size // stages, seed + actor_id)
+            for _ in range(stages)
+        ],
+        system.actor_core,
+        store,
+        seed=seed,
+        actor_id=actor_id,
+        num_rollouts=num_rollouts,
+        unroll_length=config.unroll_length,
+        targets=ImageData(images, seed + actor_id) if config.conditional else None,
+        device=device,
+        keep=keep,
+    )
+
+
+def _part_of_batch(config: Config, num_processes: int) -> int:
+    """Returns how many episodes of a batch each actor plays."""
+    num_actors, stages = config.num_actors * num_processes, config.unrolls_per_episode
+    if config.batch_size % (num_actors * stages):
+        raise ValueError(
+            f"batch_size={config.batch_size} with {num_processes} processes of "
+            f"num_actors={config.num_actors} and {stages} unrolls per episode: actors "
+            "share a batch, and each plays as many episodes at each stage; expected a "
+            f"multiple of {num_actors * stages}."
+        )
+    return config.batch_size // num_actors
+
+
+def make_device_actor(
+    system: System,
+    store: ParameterStore,
+    num_rollouts: int,
+    images: np.ndarray,
+    parallel: Parallel,
+) -> DeviceActor:
+    """Builds the actor that plays on the accelerator; see `make_actor`."""
+    device_rollout = make_device_rollout(system, images, parallel)
+    return DeviceActor(device_rollout, store, parallel, num_rollouts)

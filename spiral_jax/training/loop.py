@@ -1,0 +1,269 @@
+"""The training loop: what is done after each update, and what is left in the folder."""
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.collapse import CollapseWatch
+from spiral_jax.data.registry import load_dataset
+from spiral_jax.evaluation import MeasureFn, Table
+from spiral_jax.hosts import Due, Peers
+from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer
+from spiral_jax.ownership import Owner, OwnerError
+from spiral_jax.parallel import choose_devices
+from spiral_jax.paths import explained
+from spiral_jax.pictures import save_png, sheet
+from spiral_jax.reconstruction import Reconstruction, make_evaluator
+from spiral_jax.rollouts.queues import Stopped
+from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
+from spiral_jax.system import System
+from spiral_jax.training.build import make_learner, make_source, make_store
+from spiral_jax.training.signals import on_signals
+
+SHEET_DRAWINGS = 100
+
+
+class Run:
+    """Everything of a run that has a lifetime."""
+
+    def __init__(
+        self,
+        system: System,
+        run_dir: Path,
+        owner: Owner | None,
+        checkpointer: Checkpointer,
+        peers: Peers,
+        evaluators: Sequence[MeasureFn],
+        writers: Sequence[Writer],
+    ):
+        """Builds it, or takes over what the newest checkpoint holds.
+
+        Args:
+          system: from `make_system`.
+          run_dir: the run's folder, which exists.
+          owner: makes sure that the folder is ours; None in all processes but one.
+          checkpointer: of the folder.
+          peers: the processes of the run.
+          evaluators, writers: see `train`.
+
+        Raises:
+          ValueError: there is a run, and it is not to be resumed.
+        """
+        config = system.config
+        self._system, self._config = system, config
+        self._dir, self._owner = run_dir, owner
+        self._evaluators = evaluators
+        self._checkpointer, self._peers = checkpointer, peers
+        resumed = checkpointer.latest() is not None
+        if resumed and not config.resume:
+            raise ValueError(
+                f"resume=False, but {run_dir} holds a run: resume it, name another "
+                "folder, or delete this one."
+            )
+        devices = choose_devices(
+            config.devices, config.parallel, config.batch_size, config.actor_devices
+        )
+        data, store = load_dataset(config), make_store(config)
+        images = data.train.images
+        self._learner = make_learner(system, images, store, devices)
+        self._num_rollouts, minutes = 0, 0.0
+        if resumed:
+            state = checkpointer.restore(self._state(minutes))
+            self._learner.restore(state["learner"])
+            self._num_rollouts = int(state["num_rollouts"])
+            minutes = float(state["minutes"])
+        if peers.first:
+            settings = dataclasses.asdict(config)
+            keep_earlier_settings(run_dir, settings, self._learner.num_updates)
+            config.save(run_dir / CONFIG_FILE)
+            self._evaluator = make_evaluator(system, data)
+        self._metrics = Metrics(
+            run_dir if peers.first else None,
+            self._learner.num_updates,
+            self._frames,
+            minutes,
+            writers,
+        )
+        self._progress = ProgressLine(
+            config.max_updates, config.max_minutes, silent=not peers.first
+        )
+        self._watch = CollapseWatch(config, system.language)
+        self._source = make_source(system, store, self._num_rollouts, images, devices)
+
+    def train(self, signals: contextlib.ExitStack) -> Table | Reconstruction | None:
+        """Runs until a limit is reached or a signal comes.
+
+        Args:
+          signals: how long they are caught, from the end of compilation on.
+        """
+        used, found = self._config.devices, jax.local_device_count()
+        if 0 < used < found:
+            self._progress.say(
+                f"uses {used} of the {found} devices that JAX sees here; --devices=0: all"
+            )
+        if done := self._learner.num_updates:
+            self._progress.say(f"going on from the checkpoint of update {done}")
+        # Nothing can be lost until compilation is over, so signals end it as usual.
+        self._progress.say("compiling ...")
+        self._learner.compile(self._source.example())
+        self._progress.say(f"compiled in {self._learner.compile_seconds:.1f} s")
+        try:
+            signals.enter_context(on_signals(self._stop_soon))
+            return self._until_the_end()
+        except NotFiniteError as error:
+            raise NotFiniteError(
+                f"{error} Nothing was saved since. {self._safe} A lower learning rate "
+                "is the usual remedy."
+            ) from None
+        except OwnerError:
+            raise
+        except OSError as error:
+            raise explained(error, self._dir, self._safe) from error
+        finally:
+            self._source.close()
+
+    def _until_the_end(self) -> Table | Reconstruction | None:
+        try:
+            self._source.start()
+            self._loop()
+            return self._finish()
+        except Stopped:
+            self._save()
+            self._progress.say(
+                f"Stopped and saved after {self._learner.num_updates} updates; the "
+                "same command goes on from there."
+            )
+            return None
+
+    @property
+    def _safe(self) -> str:
+        """Says what the next session will go on from."""
+        latest = self._checkpointer.latest()
+        if latest is None:
+            return "There is no checkpoint yet."
+        return (
+            f"The checkpoint of update {latest} in {self._dir / 'checkpoints'} is good; "
+            "the same command goes on from there."
+        )
+
+    def _stop_soon(self) -> None:
+        self._peers.stop()
+        if self._peers.alone:  # else the others would wait for what it has not learnt yet
+            self._source.stop()
+
+    def _loop(self) -> None:
+        config, learner, metrics = self._config, self._learner, self._metrics
+        logged = learner.num_updates // config.log_updates
+        saved = evaluated = metrics.minutes
+        while learner.num_updates < config.max_updates:
+            now, pause = metrics.minutes, config.evaluate_minutes
+            due = self._peers.agree(
+                learner.num_updates,
+                Due(
+                    stop=self._peers.stopping,
+                    finish=bool(config.max_minutes and now >= config.max_minutes),
+                    save=now >= saved + config.checkpoint_minutes,
+                    evaluate=bool(pause and now >= evaluated + pause),
+                ),
+            )
+            if due.stop:
+                raise Stopped
+            if due.finish:
+                break
+            if due.save:
+                self._save()
+                saved = metrics.minutes
+            if due.evaluate and self._peers.first:
+                with contextlib.suppress(Stopped):  # all have to agree on it first
+                    self._evaluate()
+                evaluated = metrics.minutes
+            metrics.add(learner.num_updates, self._learn())
+            if learner.num_updates // config.log_updates > logged:
+                logged = learner.num_updates // config.log_updates
+                self._log()
+
+    def _learn(self) -> dict:
+        """Learns from one more rollout, wherever it is played."""
+        update, waiting = self._learner.num_updates + 1, self._source.num_waiting
+        self._peers.doing(f"playing for update {update}")
+        rollout = self._source.next()
+        self._num_rollouts = rollout.num_rollouts
+        self._peers.meet(f"update {update}")
+        metrics = self._learner.step(rollout)
+        return {**metrics, "learner/queue_length": waiting}
+
+    def _log(self) -> None:
+        self._check_owner()
+        means = self._metrics.flush(self._frames)
+        updates = self._learner.num_updates
+        self._progress.show(updates, self._frames, self._metrics.minutes, means)
+        if warning := self._watch.observe(updates, means):
+            self._progress.say(warning)
+
+    @property
+    def _frames(self) -> int:
+        return self._learner.num_updates * self._config.frames_per_update
+
+    def _state(self, minutes: float) -> dict:
+        return {
+            "learner": self._learner.state(),
+            "num_rollouts": np.asarray(self._num_rollouts),
+            "minutes": np.asarray(minutes),
+        }
+
+    def _save(self) -> None:
+        self._check_owner()
+        self._metrics.flush(self._frames)  # refuses to save what is not finite
+        with self._peers.busy("saving"):
+            self._checkpointer.save(
+                self._learner.num_updates, self._state(self._metrics.minutes)
+            )
+
+    def _check_owner(self) -> None:
+        """Makes sure, before anything is written, that the folder is still ours."""
+        if self._owner is not None:
+            self._owner.check()
+
+    def _evaluate(self) -> dict[str, float]:
+        """Writes how well the agent draws, and a sheet of samples."""
+        updates, batches = self._learner.num_updates, itertools.count(1)
+
+        def stopping() -> bool:
+            self._progress.note(f"{updates:,} updates, measuring: batch {next(batches)}")
+            return self._peers.stopping
+
+        with self._peers.busy("evaluating"):
+            measures, drawings = self._evaluator.measure(self._learner.average, stopping)
+            own = {}
+            for evaluator in self._evaluators:
+                own |= evaluator(self._system, drawings)
+        self._check_owner()
+        self._metrics.write(updates, self._frames, measures | own)
+        page = sheet(drawings[:SHEET_DRAWINGS])
+        save_png(self._dir / "samples.png", page, scale=2)
+        self._metrics.picture(updates, "samples", page)
+        self._progress.say(
+            f"{updates} updates, {self._frames:,} frames, "
+            f"{self._metrics.minutes:.1f} min: {self._evaluator.in_short(measures)}"
+            + "".join(f", {name} {value:.4g}" for name, value in own.items())
+        )
+        return measures
+
+    def _finish(self) -> Table | Reconstruction | None:
+        self._save()
+        if not self._peers.first:
+            return None
+        measures = self._evaluate()
+        with self._peers.busy("measuring real pictures"):
+            return self._evaluator.table(measures)
+
+    def close(self) -> None:
+        """Ends all that writes; the checkpointer is closed by whoever opened it."""
+        self._progress.close()
+        self._metrics.close()

@@ -31,9 +31,10 @@ from experiments.scale_speed import (
     matmul_peak,
     updates_per_second,
 )
-from spiral_jax.config import DTYPES, PRESETS, Config, preset
+from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.names import DTYPES
 from spiral_jax.parallel import Parallel
 from spiral_jax.paths import write_file
 from spiral_jax.system import System

@@ -43,9 +43,10 @@ from experiments.scale_speed import (
     update_parts,
 )
 from experiments.scene_speed import benchmark_scenes
-from spiral_jax.config import DTYPES, PRESETS, preset
+from spiral_jax.config import PRESETS, preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.losses import gradient_penalty
+from spiral_jax.names import DTYPES
 from spiral_jax.networks.layers import Downsample
 from spiral_jax.parallel import Parallel
 from spiral_jax.system import make_system

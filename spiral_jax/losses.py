@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import rlax
 
 from spiral_jax.language import CommandLanguage
+from spiral_jax.names import REGULARISERS
 from spiral_jax.networks import Discriminator, Policy
 from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.types import PolicyOutput, Trajectory
 
 Metrics = Mapping[str, chex.Array]
 EPSILON = 1e-6
-REGULARISERS = ("gp", "spectral")
 
 
 def command_log_prob_and_entropy(

@@ -26,7 +26,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-MODES = ("jit", "pmap")
 SAME = -1
 ONCE = -2
 _AXIS = "devices"

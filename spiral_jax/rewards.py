@@ -7,6 +7,7 @@ import chex
 import haiku as hk
 import jax.numpy as jnp
 
+from spiral_jax.names import REWARD_FORMS
 from spiral_jax.types import Trajectory
 
 
@@ -20,10 +21,6 @@ class ScoreFn(Protocol):
     def __call__(
         self, critic_params: hk.Params, images: chex.Array, targets: chex.Array | None
     ) -> chex.Array: ...
-
-
-FORMS = ("final", "delta")
-SOURCES = ("critic", "l2")
 
 
 def negative_distance(images: chex.Array, targets: chex.Array) -> chex.Array:
@@ -58,8 +55,8 @@ def make_rewards(
     Raises:
       ValueError: unknown form.
     """
-    if form not in FORMS:
-        raise ValueError(f"reward={form!r}: expected one of {FORMS}.")
+    if form not in REWARD_FORMS:
+        raise ValueError(f"reward={form!r}: expected one of {REWARD_FORMS}.")
 
     def rewards(trajectory: Trajectory, score: Callable[..., chex.Array]):
         t, b = trajectory.rewards.shape

@@ -61,6 +61,13 @@ def train(
       BaseException: whatever an actor died of.
     """
     run_dir = Path(run_dir)
+    system = make_system(
+        config,
+        policy=policy,
+        discriminator=discriminator,
+        optimisers=optimisers,
+        score=score,
+    )
     with (
         contextlib.ExitStack() as signals,  # caught until all else is closed
         owned(run_dir) as owner,
@@ -68,13 +75,7 @@ def train(
         contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,
         contextlib.closing(
             Run(
-                make_system(
-                    config,
-                    policy=policy,
-                    discriminator=discriminator,
-                    optimisers=optimisers,
-                    score=score,
-                ),
+                system,
                 run_dir,
                 owner,
                 checkpointer,

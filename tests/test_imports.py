@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from spiral_jax import names
+from spiral_jax.data.registry import OURS
+from spiral_jax.networks.policy import PRESETS as POLICIES
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "spiral_jax"
 
@@ -83,3 +87,21 @@ def test_each_module_can_be_imported_first():
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_settings_are_read_without_an_accelerator_library():
+    code = (
+        "import sys, spiral_jax.config\n"
+        "found = {'jax', 'haiku', 'rlax', 'optax', 'chex', 'mujoco'} & set(sys.modules)\n"
+        "sys.exit(str(found) if found else 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_names_of_settings_are_those_of_what_implements_them():
+    assert tuple(OURS) == names.OUR_DATASETS
+    assert all(names.ENVIRONMENTS[name] for name in names.OUR_ENVIRONMENTS)
+    assert set(names.POLICIES) == set(POLICIES)

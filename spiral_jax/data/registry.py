@@ -17,6 +17,7 @@ from spiral_jax.data.mnist import load_mnist
 from spiral_jax.data.omniglot import load_omniglot
 from spiral_jax.data.scenes import load_scenes
 from spiral_jax.extensions import registered_name
+from spiral_jax.names import DATASETS, OUR_DATASETS
 
 if TYPE_CHECKING:  # it reads the names of data sets here
     from spiral_jax.config import Config
@@ -74,14 +75,14 @@ def _scenes(config: Config) -> Dataset:
     )
 
 
-DATASETS: dict[str, DataSource] = {
+OURS: dict[str, DataSource] = {
     "mnist": _mnist,
     "omniglot": _omniglot,
     "celeba": _celeba,
     "folder": _folder,
     "scenes": _scenes,
 }
-OURS = tuple(DATASETS)
+DATASETS.update(OURS)
 
 
 def register_dataset(name: str, load: DataSource) -> None:
@@ -94,8 +95,8 @@ def register_dataset(name: str, load: DataSource) -> None:
     Raises:
       ValueError: the name is that of a data set of this package.
     """
-    if name in OURS:
-        raise ValueError(f"name={name!r}: expected a name other than {OURS}.")
+    if name in OUR_DATASETS:
+        raise ValueError(f"name={name!r}: expected a name other than {OUR_DATASETS}.")
     DATASETS[name] = load
 
 
@@ -107,7 +108,7 @@ def load_dataset(config: Config) -> Dataset:
     """
     name = registered_name(config.dataset)
     data = DATASETS[name](config)
-    if name not in OURS:
+    if name not in OUR_DATASETS:
         for part, pictures in (("train", data.train), ("test", data.test)):
             _check(f"dataset={name!r}: its {part} images", pictures.images, config)
     return data

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from spiral_jax.environments.painting import language_of
 from spiral_jax.environments.pens import (
-    BACKGROUNDS,
+    PAPER,
     CompoundState,
     PenState,
     make_pens,
@@ -59,7 +59,7 @@ class DevicePainting:
         width = settings["canvas_width"]
         channels = 3 if settings["use_color"] else 1
         self._canvas_shape = (width, width, channels)
-        self._background = BACKGROUNDS[settings["background"]]
+        self._background = PAPER[settings["background"]]
         self._num_samples = num_curve_samples(width, float(self._pens.radii.min()))
 
     def begin(self, batch_size: int) -> PaintingState:

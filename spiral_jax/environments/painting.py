@@ -13,12 +13,13 @@ from spiral_jax.environments.episodes import (
     check_names,
 )
 from spiral_jax.environments.pens import (
-    BACKGROUNDS,
     COMPATS,
+    PAPER,
     REFERENCE_WIDTH,
     make_pens,
 )
 from spiral_jax.language import CommandLanguage, painting_language
+from spiral_jax.names import BACKGROUNDS, BRUSH_ENDING, SOFT_BRUSH
 from spiral_jax.renderers import SoftRenderer
 from spiral_jax.renderers.libmypaint import LibmypaintRenderer
 from spiral_jax.renderers.mypaint import (
@@ -35,7 +36,7 @@ from spiral_jax.types import Actions
 RENDERERS = ("auto", "numpy", "numba", "libmypaint")
 
 _CHOICES = {
-    "background": tuple(BACKGROUNDS),
+    "background": BACKGROUNDS,
     "mypaint_version": VERSIONS,
     "noise": NOISES,
     "compat": COMPATS,
@@ -156,8 +157,8 @@ class Painting(Episodes):
 
     def _make_renderer(self, brush: str | Path | Brush, renderer: str, seed: int):
         settings = self.settings
-        paper = BACKGROUNDS[settings["background"]]
-        if brush == "soft":
+        paper = PAPER[settings["background"]]
+        if brush == SOFT_BRUSH:
             if renderer not in ("auto", "numpy"):
                 raise ValueError(
                     f"renderer={renderer!r}: brush='soft' has 'auto' and 'numpy' only; "
@@ -251,15 +252,15 @@ def find_brush(brush: str | Path | Brush) -> Brush | None:
     """
     if isinstance(brush, Brush):
         return brush
-    if brush == "soft":
+    if brush == SOFT_BRUSH:
         return None
     name = str(brush)
     if not isinstance(brush, (str, Path)) or (
-        name not in SHIPPED_BRUSHES and not name.endswith(".myb")
+        name not in SHIPPED_BRUSHES and not name.endswith(BRUSH_ENDING)
     ):
         raise ValueError(
-            f"brush={brush!r}: expected one of {('soft', *SHIPPED_BRUSHES)}, the path of "
-            "a .myb file, or a Brush."
+            f"brush={brush!r}: expected one of {(SOFT_BRUSH, *SHIPPED_BRUSHES)}, the "
+            "path of a .myb file, or a Brush."
         )
     try:
         return load_brush(brush)

@@ -7,11 +7,12 @@ import chex
 import numpy as np
 
 from spiral_jax.language import array_namespace, grid_to_canvas
+from spiral_jax.names import BACKGROUNDS
 from spiral_jax.types import Actions, Stroke
 
 # Brush sizes are given for this canvas width, and scale with the canvas.
 REFERENCE_WIDTH = 64
-BACKGROUNDS = {"white": 1.0, "black": 0.0}
+PAPER = dict(zip(BACKGROUNDS, (1.0, 0.0), strict=True))
 COMPATS = (None, "deepmind")
 # Of a compound stroke.
 MAX_POINTS = 16
@@ -57,7 +58,7 @@ class Pens:
         self._grid = (settings["grid_width"], settings["canvas_width"])
         scale = settings["canvas_width"] / REFERENCE_WIDTH
         self.radii = np.asarray(settings["brush_sizes"], np.float32) * np.float32(scale)
-        self._ink = 1.0 - BACKGROUNDS[settings["background"]]
+        self._ink = 1.0 - PAPER[settings["background"]]
         # Programs written by hand, or before there was a choice, need not name it.
         self._same_y_and_x_after_move = settings.get("compat") == "deepmind"
 

@@ -12,6 +12,7 @@ import numpy as np
 from spiral_jax.environments import painting, scenes
 from spiral_jax.environments.episodes import Episodes
 from spiral_jax.language import CommandLanguage
+from spiral_jax.names import ENVIRONMENTS, OUR_ENVIRONMENTS
 from spiral_jax.renderers.mypaint import Brush
 from spiral_jax.types import Actions
 
@@ -32,11 +33,10 @@ class Kind(NamedTuple):
     language_of: Callable[[Mapping[str, Any]], CommandLanguage]
 
 
-ENVIRONMENTS = {
-    "painting": Kind(painting.Painting, painting.language_of),
-    "scenes": Kind(scenes.Scenes, scenes.language_of),
-}
-OURS = tuple(ENVIRONMENTS)
+ENVIRONMENTS.update(
+    painting=Kind(painting.Painting, painting.language_of),
+    scenes=Kind(scenes.Scenes, scenes.language_of),
+)
 
 
 def register_environment(
@@ -53,8 +53,8 @@ def register_environment(
     Raises:
       ValueError: the name is that of an environment of this package.
     """
-    if name in OURS:
-        raise ValueError(f"name={name!r}: expected a name other than {OURS}.")
+    if name in OUR_ENVIRONMENTS:
+        raise ValueError(f"name={name!r}: expected a name other than {OUR_ENVIRONMENTS}.")
     ENVIRONMENTS[name] = Kind(make, language_of)
 
 

@@ -1,6 +1,6 @@
 """libmypaint's brushes in numpy, for a batch of canvases."""
 
-from spiral_jax.renderers.mypaint.brush import SHIPPED_BRUSHES as SHIPPED_BRUSHES
+from spiral_jax.names import SHIPPED_BRUSHES as SHIPPED_BRUSHES
 from spiral_jax.renderers.mypaint.brush import Brush as Brush
 from spiral_jax.renderers.mypaint.brush import BrushFileError as BrushFileError
 from spiral_jax.renderers.mypaint.brush import load_brush as load_brush

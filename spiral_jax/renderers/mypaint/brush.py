@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from spiral_jax.documents import parse_json
+from spiral_jax.names import SHIPPED_BRUSHES
 
-SHIPPED_BRUSHES = ("classic/dry_brush", "classic/pen")
 _BRUSH_FOLDER = pathlib.Path(__file__).parent / "brushes"
 
 _INPUTS = ("pressure", "speed1", "speed2")

@@ -40,7 +40,7 @@ setup(
     packages=find_packages(include=["spiral_jax", "spiral_jax.*"]),
     package_data={
         "spiral_jax": ["agents/*/*", "classifiers/*", "py.typed"],
-        "spiral_jax.data": ["mnist_subset/*"],
+        "spiral_jax.data": ["fluent_emoji/*", "mnist_subset/*"],
         "spiral_jax.renderers.mypaint": ["brushes/*"],
     },
     python_requires=">=3.11",

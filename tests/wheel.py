@@ -23,7 +23,7 @@ USE = """
 from pathlib import Path
 
 import spiral_jax
-from spiral_jax.data.mnist import load_mnist
+from spiral_jax.data import load_emoji, load_mnist
 from spiral_jax.features import load_classifiers
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES, load_brush
 
@@ -32,6 +32,7 @@ assert canvases.shape == (2, 32, 32, 1) and canvases.min() < 0.5, canvases
 Path("digit.svg").write_text(programs[0].to_svg(), encoding="utf-8")
 spiral_jax.load_agent("mnist_conditional")
 assert len(load_mnist("", 32, "white").test.images) == 2000
+assert len(load_emoji(32).test.images) == 181
 assert len(load_classifiers()) == 3
 assert len([load_brush(name) for name in SHIPPED_BRUSHES]) == 2
 print(spiral_jax.__file__)

@@ -66,6 +66,18 @@ _LIGHT_64 = Config(
     **{**_PAPER_EPISODES, "policy_learning_rate": 3e-4},
 )
 
+# Conditional colour at the paper's size, for CPUs.
+_EMOJI = dataclasses.replace(
+    _LIGHT_64,
+    dataset="emoji",
+    conditional=True,
+    policy="pointer",
+    use_color=True,
+    use_pressure=False,
+    episode_length=21,
+    brush_sizes=(2.0, 4.0, 8.0, 16.0),
+)
+
 # Each opens with its command, `python -m experiments.launch` left out, and with what was
 # reached in what time; the figures' own commands, and more, are in docs/presets.md.
 PRESETS: dict[str, Config] = {
@@ -116,6 +128,21 @@ PRESETS: dict[str, Config] = {
         # Undiscounted, agents rebuilt one object only, with the last command.
         discount=0.5,
     ),
+    # --preset=emoji_small --max_minutes=60
+    # Emoji in colour, 32 px, 12 commands, shown and to be redrawn. Not yet run.
+    "emoji_small": dataclasses.replace(
+        _FOLDER_SMALL,
+        dataset="emoji",
+        conditional=True,
+        policy="pointer",
+        discount=0.5,  # as for characters, below
+    ),
+    # --preset=emoji --max_minutes=180
+    # The same at 64 px, in 20 commands. Not yet run.
+    "emoji": _EMOJI,
+    # --preset=emoji_unconditional --max_minutes=180
+    # Made up, not redrawn. Not yet run.
+    "emoji_unconditional": dataclasses.replace(_EMOJI, conditional=False, policy="small"),
     # The next ones read the user's own files, see docs/data.md.
     #
     # --preset=omniglot_small --data_dir=data/omniglot

@@ -1,6 +1,7 @@
 """Data sets: pictures as the canvas would show them, `[N, H, W, C]` uint8."""
 
 from spiral_jax.data.celeba import load_celeba
+from spiral_jax.data.emoji import NamedImages, load_emoji
 from spiral_jax.data.folder import load_folder
 from spiral_jax.data.images import (
     Dataset,
@@ -20,7 +21,9 @@ __all__ = [
     "ImageData",
     "Images",
     "LabelledImages",
+    "NamedImages",
     "load_celeba",
+    "load_emoji",
     "load_folder",
     "load_mnist",
     "load_omniglot",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from spiral_jax.data.celeba import load_celeba
+from spiral_jax.data.emoji import load_emoji
 from spiral_jax.data.folder import load_folder
 from spiral_jax.data.images import Dataset
 from spiral_jax.data.mnist import load_mnist
@@ -53,6 +54,10 @@ def _celeba(config: Config) -> Dataset:
     )
 
 
+def _emoji(config: Config) -> Dataset:
+    return load_emoji(config.canvas_width, use_color=config.use_color)
+
+
 def _folder(config: Config) -> Dataset:
     return load_folder(
         config.data_dir,
@@ -79,6 +84,7 @@ OURS: dict[str, DataSource] = {
     "mnist": _mnist,
     "omniglot": _omniglot,
     "celeba": _celeba,
+    "emoji": _emoji,
     "folder": _folder,
     "scenes": _scenes,
 }

@@ -18,7 +18,7 @@ SHIPPED_BRUSHES = ("classic/dry_brush", "classic/pen")
 SOFT_BRUSH = "soft"
 BRUSH_ENDING = ".myb"
 
-POLICIES = ("paper", "small", "pointer")
+POLICIES = ("paper", "small", "pointer", "painter")
 ALGORITHMS = ("vtrace", "a2c")
 REWARD_FORMS = ("final", "delta")
 REWARD_SOURCES = ("critic", "l2")

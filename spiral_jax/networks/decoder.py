@@ -1,6 +1,7 @@
 """The autoregressive decoder: samples a command component by component, or scores one."""
 
 import math
+from typing import NamedTuple
 
 import chex
 import haiku as hk
@@ -18,6 +19,22 @@ from spiral_jax.networks.layers import (
 from spiral_jax.types import Actions, PolicyOutput
 
 EMBEDDING_SIZE = 16
+COLOURS = ("red", "green", "blue")
+
+
+class View(NamedTuple):
+    """What a decoder sees past the core, W wide as locations have it.
+
+    Attributes:
+      features: `[N, W, W, F]` float32, the torso's map.
+      colours: `[N, W, W, 3]` float32 in 0..1, the target's; None if colours are not told
+        from it.
+      pen: `[N]` integers, the location where the last command left the pen.
+    """
+
+    features: chex.Array
+    colours: chex.Array | None = None
+    pen: chex.Array | None = None
 
 
 def encode_component(component: Component, values: chex.Array) -> chex.Array:
@@ -82,8 +99,8 @@ class Decoder(hk.Module):
     """Maps the core's output `z` to a command.
 
     Each component gets a head on `z`; then `z <- relu(z + MLP([z, embedding]))` tells the
-    later ones what was chosen, and, given a map of features, what there is at a chosen
-    location. Sampling and scoring are this one code path, so the
+    later ones what was chosen, and, given a view, what there is at a chosen location.
+    Sampling and scoring are this one code path, so the
     log-probability of a sampled command and of the same command replayed are equal.
     """
 
@@ -103,7 +120,7 @@ class Decoder(hk.Module):
         self,
         z: chex.Array,
         value: chex.Array,
-        features: chex.Array | None = None,
+        view: View | None = None,
         *,
         key: chex.PRNGKey | None = None,
         actions: Actions | None = None,
@@ -113,7 +130,7 @@ class Decoder(hk.Module):
         Args:
           z: `[N, z_size]` float32.
           value: `[N]`, passed through to the output.
-          features: `[N, W, W, F]` float32, the torso's map, W as locations have it.
+          view: what heads see past the core.
           key: random key; needed when there are no actions.
           actions: commands to score instead of sampling.
         """
@@ -125,12 +142,14 @@ class Decoder(hk.Module):
         taken, log_probs, entropies = {}, {}, {}
         for component, component_key in zip(self._language.components, keys):
             name = component.name
-            points = component.is_location and features is not None
+            points = component.is_location and view is not None
             if points:
                 head = PointingLocationHead(name=f"head_{name}")
-                logits = head(z, features)
+                logits = head(z, view.features)
             else:
                 logits = self._head(component)(z)
+            if name in COLOURS and view is not None and view.colours is not None:
+                logits += self._told_from_colours(component, view, taken)
             if actions is None:
                 taken[name] = jax.random.categorical(component_key, logits)
             else:
@@ -148,16 +167,51 @@ class Decoder(hk.Module):
                 change = update(jnp.concatenate([z, embedding], axis=-1))
                 if points:
                     # Not through the narrow MLP: colours and shapes are told from this.
-                    seen = _at(features, taken[name])
+                    seen = _at(view.features, taken[name])
                     change += hk.Linear(self._z_size, name=f"seen_{name}")(seen)
                 z = jax.nn.relu(z + change)
         return PolicyOutput(taken, log_probs, entropies, value)
+
+    def _told_from_colours(
+        self, component: Component, view: View, taken: Actions
+    ) -> chex.Array:
+        """Returns logits of a colour: what the target has of it where the stroke goes.
+
+        That is at the chosen locations, and in the middle of the curve.
+        """
+        language = self._language
+        places = [taken[c.name] for c in language.components if c.is_location]
+        if {"end", "control"} <= set(taken):
+            width = math.isqrt(view.colours.shape[1] * view.colours.shape[2])
+            places.append(curve_middle(view.pen, taken["control"], taken["end"], width))
+        channel = view.colours[..., COLOURS.index(component.name), None]
+        levels = jnp.linspace(0.0, 1.0, component.num_values)
+        spacing = levels[1] - levels[0]
+        seen = [
+            jax.nn.relu(1 - jnp.abs(_at(channel, p) - levels) / spacing) for p in places
+        ]
+        zeros = hk.initializers.Constant(0.0)
+        linear = hk.Linear(
+            component.num_values, False, zeros, name=f"colours_{component.name}"
+        )
+        return linear(jnp.concatenate(seen, axis=-1))
 
     def _head(self, component: Component) -> hk.Module:
         name = f"head_{component.name}"
         if component.is_location and self._convolutional_heads:
             return ConvolutionalLocationHead(component.grid_width, name=name)
         return hk.Linear(component.num_values, name=name)
+
+
+def curve_middle(
+    start: chex.Array, control: chex.Array, end: chex.Array, width: int
+) -> chex.Array:
+    """Returns the cell `[N]` in the middle of quadratic Bézier curves between cells."""
+    middle = 0.0
+    for cell, weight in ((start, 0.25), (control, 0.5), (end, 0.25)):
+        middle += weight * jnp.stack([cell // width, cell % width], axis=-1)
+    y, x = jnp.moveaxis(jnp.round(middle).astype(jnp.int32), -1, 0)
+    return y * width + x
 
 
 def _at(features: chex.Array, locations: chex.Array) -> chex.Array:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from spiral_jax.language import CommandLanguage
 from spiral_jax.networks.core import LSTM, centre_gradients, varying_share
-from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, encode_component
+from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, View, encode_component
 from spiral_jax.networks.layers import (
     HE_GAIN,
     Convolution,
@@ -50,6 +50,8 @@ class PolicyPreset:
       convolutional_heads: whether locations are decoded by upsampling.
       pointing_heads: whether locations are pointed at on the layer of the torso that is
         as wide as the grid, see `PointingLocationHead`.
+      colour_heads: whether colours are told from the target's colours where the stroke
+        goes, see `View`; conditional agents with pointing heads only.
       he_weights: whether the torso's initial weights keep the signal's power.
       centred_gradients: whether what all canvases push alike is kept from core and torso,
         see `centre_gradients`.
@@ -64,6 +66,7 @@ class PolicyPreset:
     from_blank: bool
     convolutional_heads: bool
     pointing_heads: bool = False
+    colour_heads: bool = False
     core_norm: bool = False
     core_norm_affine: bool = True
     centred_gradients: bool = False
@@ -113,6 +116,7 @@ PRESETS = {
     ),
 }
 PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)
+PRESETS["painter"] = dataclasses.replace(PRESETS["pointer"], colour_heads=True)
 
 
 class Policy(NamedTuple):
@@ -167,8 +171,8 @@ class _Network(hk.Module):
         mask: Actions,
         noise: chex.Array,
         target: chex.Array | None,
-    ) -> tuple[chex.Array, chex.Array | None]:
-        """Maps what the policy sees to `[N, core]`, and to a map if heads point at it.
+    ) -> tuple[chex.Array, View | None]:
+        """Maps what the policy sees to `[N, core]`, and to a view if heads point at it.
 
         Canvas and target (None if unconditional) are `[N, H, W, C]`, previous command and
         mask `[N]` each, noise `[N, Z]`.
@@ -208,7 +212,13 @@ class _Network(hk.Module):
             norm = hk.LayerNorm(-1, create_scale=affine, create_offset=affine)
             with hk.custom_getter(self._without_noise):
                 x = norm(x)
-        return x, self._map(layers) if preset.pointing_heads else None
+        if not preset.pointing_heads:
+            return x, None
+        features, colours = self._map(layers), None
+        if preset.colour_heads and target is not None and target.shape[-1] == 3:
+            colours = self._pooled(target, features.shape[1])
+        pen = previous.get("end", previous.get("control"))
+        return x, View(features, colours, pen)
 
     def _without_noise(self, next_getter, value, context) -> chex.Array:
         """Gets a parameter of the layer in front of centred gradients.
@@ -220,6 +230,13 @@ class _Network(hk.Module):
         if context.name == "offset" and self._preset.centred_gradients:
             return jax.lax.stop_gradient(found)
         return found
+
+    @staticmethod
+    def _pooled(images: chex.Array, width: int) -> chex.Array:
+        """Averages `[N, H, H, C]` over the cells of a grid, to `[N, width, width, C]`."""
+        n, h, _, c = images.shape
+        cell = h // width
+        return images.reshape(n, width, cell, width, cell, c).mean(axis=(2, 4))
 
     def _map(self, layers: list[chex.Array]) -> chex.Array:
         widths = {c.grid_width for c in self._language.components if c.is_location}
@@ -251,9 +268,9 @@ class _Network(hk.Module):
         """Maps the core's output `[N, core]` to an estimate of the return, `[N]`."""
         return self._value(z)[:, 0]
 
-    def decode(self, z: chex.Array, features: chex.Array | None, **how) -> PolicyOutput:
+    def decode(self, z: chex.Array, view: View | None, **how) -> PolicyOutput:
         """Maps the core's output `[N, core]` to a sampled or scored command."""
-        return self._decoder(z, self.value(z), features, **how)
+        return self._decoder(z, self.value(z), view, **how)
 
 
 def make_policy(
@@ -271,7 +288,7 @@ def make_policy(
     Args:
       language: the commands it writes.
       canvas_shape: (H, W, C) of the canvas it sees.
-      preset: "paper", "small" or "pointer".
+      preset: "paper", "small", "pointer" or "painter".
       blank: a blank canvas `[H, W, C]`, or the one value of it.
       conditional: whether it also sees a target, `observation["target"]` (paper, section
         3.2), as further channels.
@@ -293,7 +310,7 @@ def make_policy(
 
         def step(observation, state: AgentState):
             key, sample_key = jax.random.split(state.key)
-            seen, features = network.torso(
+            seen, view = network.torso(
                 observation["canvas"],
                 state.previous_actions,
                 observation["action_mask"],
@@ -301,7 +318,7 @@ def make_policy(
                 observation.get("target"),
             )
             z, _, lstm = network.core(seen[None], state.lstm)
-            output = network.decode(z[0], features, key=sample_key)
+            output = network.decode(z[0], view, key=sample_key)
             return output, AgentState(lstm, state.noise, output.actions, key)
 
         def unroll(
@@ -322,7 +339,7 @@ def make_policy(
                 k: jnp.concatenate([start.previous_actions[k][None], a])[:num_seen]
                 for k, a in trajectory.actions.items()
             }
-            seen, features = network.torso(
+            seen, view = network.torso(
                 merge(trajectory.canvases[:num_seen]),
                 jax.tree.map(merge, previous),
                 jax.tree.map(merge, masks),
@@ -341,7 +358,7 @@ def make_policy(
                 z = centre_gradients(z, parallel.mean)
             output = network.decode(
                 merge(z[:t]),
-                jax.tree.map(lambda x: x[: t * b], features),
+                jax.tree.map(lambda x: x[: t * b], view),
                 actions=jax.tree.map(merge, trajectory.actions),
             )
             following = network.value(z[t]) if bootstrap else jnp.zeros([b])

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.scale_speed import update_parts, visit
 from spiral_jax.config import Config, preset
-from spiral_jax.networks.policy import PRESETS as POLICIES
+from spiral_jax.networks.presets import PRESETS as POLICIES
 from spiral_jax.system import System, make_system
 from spiral_jax.types import Trajectory
 

@@ -18,7 +18,7 @@ from spiral_jax.data.registry import DATASETS, load_dataset, register_dataset
 from spiral_jax.environments import make_environment
 from spiral_jax.extensions import import_named
 from spiral_jax.metrics import read_records
-from spiral_jax.networks.policy import PRESETS as SIZES
+from spiral_jax.networks.presets import PRESETS as SIZES
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(

@@ -19,7 +19,7 @@ import pytest
 from spiral_jax import hosts
 from spiral_jax.checkpoint import Checkpointer, read_newest
 from spiral_jax.config import preset
-from spiral_jax.networks.policy import PRESETS
+from spiral_jax.networks.presets import PRESETS
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 from spiral_jax.training import loop
@@ -53,7 +53,7 @@ app.run(launch.main)
 # sums were rounded. tests/devices compares them, in float64; here networks do without.
 UNCENTRED = dataclasses.replace(PRESETS["small"], centred_gradients=False)
 UNCENTRED_WORKER = (
-    "from spiral_jax.networks.policy import PRESETS\n"
+    "from spiral_jax.networks.presets import PRESETS\n"
     "from tests.test_hosts import UNCENTRED\n"
     "PRESETS['small'] = UNCENTRED\n"
 ) + WORKER

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spiral_jax import names
 from spiral_jax.data.registry import OURS
-from spiral_jax.networks.policy import PRESETS as POLICIES
+from spiral_jax.networks.presets import PRESETS as POLICIES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "spiral_jax"

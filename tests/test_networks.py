@@ -6,7 +6,6 @@ import pytest
 
 from experiments.network_speed import flop_of_products
 from spiral_jax.language import painting_language
-from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import make_discriminator, make_policy
 from spiral_jax.networks.layers import (
     Convolution,
@@ -15,6 +14,7 @@ from spiral_jax.networks.layers import (
     Upsample,
     largest_singular_value,
 )
+from spiral_jax.networks.likelihood import command_log_prob_and_entropy
 from spiral_jax.types import PolicyOutput, Trajectory
 
 

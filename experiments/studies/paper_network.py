@@ -14,7 +14,7 @@ from typing import Any
 from experiments.curves import plot_curve
 from experiments.studies.study import Options, Study, Trained, run_study
 from spiral_jax.metrics import FILE, read_records
-from spiral_jax.networks.policy import PRESETS as POLICIES
+from spiral_jax.networks.presets import PRESETS as POLICIES
 
 NETWORKS = {
     "released_weights": {"he_weights": False},

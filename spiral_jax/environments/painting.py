@@ -20,7 +20,7 @@ from spiral_jax.environments.pens import (
 )
 from spiral_jax.language import CommandLanguage, painting_language
 from spiral_jax.names import BACKGROUNDS, BRUSH_ENDING, SOFT_BRUSH
-from spiral_jax.renderers import SoftRenderer
+from spiral_jax.renderers import Renderer, SoftRenderer
 from spiral_jax.renderers.libmypaint import LibmypaintRenderer
 from spiral_jax.renderers.mypaint import (
     NOISES,
@@ -153,9 +153,19 @@ class Painting(Episodes):
             num_channels=3 if use_color else 1,
         )
         self._pens = make_pens(self.settings)
-        self._renderer = self._make_renderer(brush, renderer, seed)
+        self._renderer = self.make_renderer(brush, renderer, seed)
 
-    def _make_renderer(self, brush: str | Path | Brush, renderer: str, seed: int):
+    def make_renderer(
+        self, brush: str | Path | Brush, renderer: str, seed: int
+    ) -> Renderer:
+        """Makes what executes strokes; a class of your own may paint with another.
+
+        Args:
+          brush, renderer, seed: as given to the environment.
+
+        Raises:
+          ValueError: the renderer cannot paint with that brush.
+        """
         settings = self.settings
         paper = PAPER[settings["background"]]
         if brush == SOFT_BRUSH:

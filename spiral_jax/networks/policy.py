@@ -1,12 +1,10 @@
 """The policy: sees the canvas and the last command, says the next one (spec, section 5).
 
-Three presets. `paper` is the agent that DeepMind released, with layer normalisation in
-front of the LSTM; `small` is for CPUs: a narrow strided torso, LSTM 128 behind layer
-normalisation, and linear location heads. `pointer` is `small` with location heads that
-point at the torso's map: for agents that rebuild what they are shown.
+Its sizes are in `presets`.
 """
 
-import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -25,98 +23,11 @@ from spiral_jax.networks.layers import (
     computing_in,
     initial_gain,
 )
+from spiral_jax.networks.presets import PRESETS, PolicyPreset
 from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
 
 NOISE_SIZE = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class PolicyPreset:
-    """Sizes of a policy.
-
-    Attributes:
-      first_stride: 1 opens with a 5x5 convolution at full resolution, 2 with a 4x4 of
-        stride 2.
-      torso: channels of the first layer, then of the stride-2 layers after it.
-      residual_blocks: behind the strided layers, with a 3x3 convolution before them.
-      condition: the MLPs of the previous command and of the noise (before the last
-        linear map to `torso[0]` channels).
-      core: size of the LSTM and of the linear map before it.
-      core_activation: whether a ReLU follows that linear map.
-      core_norm: whether layer normalisation follows them, in front of the LSTM.
-      core_norm_affine: whether that has a scale and an offset of its own.
-      from_blank: whether the canvas is seen as its difference from a blank one.
-      convolutional_heads: whether locations are decoded by upsampling.
-      pointing_heads: whether locations are pointed at on the layer of the torso that is
-        as wide as the grid, see `PointingLocationHead`.
-      colour_heads: whether colours are told from the target's colours where the stroke
-        goes, see `View`; conditional agents with pointing heads only.
-      he_weights: whether the torso's initial weights keep the signal's power.
-      centred_gradients: whether what all canvases push alike is kept from core and torso,
-        see `centre_gradients`.
-    """
-
-    first_stride: int
-    torso: tuple[int, ...]
-    residual_blocks: int
-    condition: tuple[int, ...]
-    core: int
-    core_activation: bool
-    from_blank: bool
-    convolutional_heads: bool
-    pointing_heads: bool = False
-    colour_heads: bool = False
-    core_norm: bool = False
-    core_norm_affine: bool = True
-    centred_gradients: bool = False
-    he_weights: bool = False
-
-
-PRESETS = {
-    "paper": PolicyPreset(
-        first_stride=1,
-        torso=(32, 32, 32, 32),
-        residual_blocks=8,
-        condition=(64, 32),
-        core=256,
-        core_activation=False,
-        from_blank=False,
-        convolutional_heads=True,
-        # Neither changes the function that the released agent computes. Without them
-        # the LSTM sees a hundredth of what its gates need, and the first thing that
-        # the critic learns drowns that.
-        he_weights=True,
-        centred_gradients=True,
-        # This is ours, and has no parameters. Without it the residual blocks grow on each
-        # other until the gates saturate: they saw 5 after 200 updates, 1,700 after 480.
-        core_norm=True,
-        core_norm_affine=False,
-    ),
-    # Without the ReLU and the difference, both ours, it learns half as fast: on mostly
-    # blank canvases the blank drowns the strokes.
-    "small": PolicyPreset(
-        first_stride=2,
-        torso=(16, 32, 32),
-        residual_blocks=0,
-        condition=(64, 32),
-        core=128,
-        core_activation=True,
-        from_blank=True,
-        convolutional_heads=False,
-        # While the critic is new, all canvases push the policy the same way; what the
-        # torso says grows to a hundred times what it was, the LSTM's gates saturate, and
-        # it says the same of whatever it sees, for good: value and flag no longer depend
-        # on the picture. Heads that point hide it, as they see the torso's map past the
-        # LSTM.
-        core_norm=True,
-        # At 64 px and 19 commands the torso went blind all the same: 1 % of its output
-        # varied after 60 updates, against 44 %.
-        centred_gradients=True,
-    ),
-}
-PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)
-PRESETS["painter"] = dataclasses.replace(PRESETS["pointer"], colour_heads=True)
 
 
 class Policy(NamedTuple):
@@ -158,8 +69,9 @@ class _Network(hk.Module):
         self._blank = blank if preset.from_blank else 0.0
         self._blind = blind
         self._compute_dtype = compute_dtype
-        self._language = language
+        self.language = language
         self._preset = preset
+        self.centred_gradients = preset.centred_gradients
         self.core = LSTM(preset.core)
         self._decoder = Decoder(language, preset.core, preset.convolutional_heads)
         self._value = hk.Linear(1, name="value")
@@ -239,7 +151,7 @@ class _Network(hk.Module):
         return images.reshape(n, width, cell, width, cell, c).mean(axis=(2, 4))
 
     def _map(self, layers: list[chex.Array]) -> chex.Array:
-        widths = {c.grid_width for c in self._language.components if c.is_location}
+        widths = {c.grid_width for c in self.language.components if c.is_location}
         for layer in layers:
             if widths == {layer.shape[1]}:
                 return layer.astype(jnp.float32)
@@ -257,7 +169,7 @@ class _Network(hk.Module):
                 encode_component(c, previous[c.name])
             )
             * mask[c.name][:, None]
-            for c in self._language.components
+            for c in self.language.components
         ]
         command = hk.nets.MLP(sizes, name="command_mlp")(
             jnp.concatenate(embeddings, axis=-1)
@@ -271,6 +183,66 @@ class _Network(hk.Module):
     def decode(self, z: chex.Array, view: View | None, **how) -> PolicyOutput:
         """Maps the core's output `[N, core]` to a sampled or scored command."""
         return self._decoder(z, self.value(z), view, **how)
+
+
+def _step(network: _Network, observation: Mapping[str, Any], state: AgentState):
+    """Samples one command per canvas, see `Policy.step`."""
+    key, sample_key = jax.random.split(state.key)
+    seen, view = network.torso(
+        observation["canvas"],
+        state.previous_actions,
+        observation["action_mask"],
+        state.noise,
+        observation.get("target"),
+    )
+    z, _, lstm = network.core(seen[None], state.lstm)
+    output = network.decode(z[0], view, key=sample_key)
+    return output, AgentState(lstm, state.noise, output.actions, key)
+
+
+def _unroll(
+    network: _Network,
+    trajectory: Trajectory,
+    bootstrap: bool = False,
+    parallel: Parallel = ONE_DEVICE,
+):
+    """Scores the commands of a trajectory, see `Policy.unroll`."""
+    t, b = trajectory.behaviour_log_prob.shape
+    num_seen, start = t + bootstrap, trajectory.start
+    # A torso inside a scan over time is 10 times slower on CPUs: torso and
+    # decoder see all time steps as one batch, only the LSTM goes through time.
+    merge = lambda x: x.reshape(-1, *x.shape[2:])
+    masks = trajectory.action_masks
+    if bootstrap:
+        last = network.language.mask(jax.tree.map(lambda a: a[-1:], trajectory.actions))
+        masks = {k: jnp.concatenate([masks[k], last[k]]) for k in masks}
+    previous = {
+        k: jnp.concatenate([start.previous_actions[k][None], a])[:num_seen]
+        for k, a in trajectory.actions.items()
+    }
+    seen, view = network.torso(
+        merge(trajectory.canvases[:num_seen]),
+        jax.tree.map(merge, previous),
+        jax.tree.map(merge, masks),
+        jnp.tile(start.noise, (num_seen, 1)),
+        jax.tree.map(lambda x: jnp.tile(x, (num_seen, 1, 1, 1)), trajectory.targets),
+    )
+    seen = seen.reshape(num_seen, b, -1)
+    signals = {"torso_variation": varying_share(seen, parallel.mean)}
+    if network.centred_gradients:
+        seen = centre_gradients(seen, parallel.mean)
+    z, gates, _ = network.core(seen, start.lstm)
+    signals["gate_rms"] = jnp.sqrt(parallel.mean(jnp.mean(gates**2)))
+    if network.centred_gradients:
+        z = centre_gradients(z, parallel.mean)
+    output = network.decode(
+        merge(z[:t]),
+        jax.tree.map(lambda x: x[: t * b], view),
+        actions=jax.tree.map(merge, trajectory.actions),
+    )
+    following = network.value(z[t]) if bootstrap else jnp.zeros([b])
+    output = jax.tree.map(lambda x: x.reshape(t, b), output)
+    return output, following, jax.lax.stop_gradient(signals)
 
 
 def make_policy(
@@ -303,76 +275,19 @@ def make_policy(
         raise ValueError("blind=True: expected conditional=True, else it sees nothing.")
     if preset not in PRESETS:
         raise ValueError(f"policy={preset!r}: expected one of {tuple(PRESETS)}.")
-    sizes = PRESETS[preset]
+    core = PRESETS[preset].core
 
     def build():
-        network = _Network(language, sizes, blank, blind, compute_dtype)
-
-        def step(observation, state: AgentState):
-            key, sample_key = jax.random.split(state.key)
-            seen, view = network.torso(
-                observation["canvas"],
-                state.previous_actions,
-                observation["action_mask"],
-                state.noise,
-                observation.get("target"),
-            )
-            z, _, lstm = network.core(seen[None], state.lstm)
-            output = network.decode(z[0], view, key=sample_key)
-            return output, AgentState(lstm, state.noise, output.actions, key)
-
-        def unroll(
-            trajectory: Trajectory,
-            bootstrap: bool = False,
-            parallel: Parallel = ONE_DEVICE,
-        ):
-            t, b = trajectory.behaviour_log_prob.shape
-            num_seen, start = t + bootstrap, trajectory.start
-            # A torso inside a scan over time is 10 times slower on CPUs: torso and
-            # decoder see all time steps as one batch, only the LSTM goes through time.
-            merge = lambda x: x.reshape(-1, *x.shape[2:])
-            masks = trajectory.action_masks
-            if bootstrap:
-                last = language.mask(jax.tree.map(lambda a: a[-1:], trajectory.actions))
-                masks = {k: jnp.concatenate([masks[k], last[k]]) for k in masks}
-            previous = {
-                k: jnp.concatenate([start.previous_actions[k][None], a])[:num_seen]
-                for k, a in trajectory.actions.items()
-            }
-            seen, view = network.torso(
-                merge(trajectory.canvases[:num_seen]),
-                jax.tree.map(merge, previous),
-                jax.tree.map(merge, masks),
-                jnp.tile(start.noise, (num_seen, 1)),
-                jax.tree.map(
-                    lambda x: jnp.tile(x, (num_seen, 1, 1, 1)), trajectory.targets
-                ),
-            )
-            seen = seen.reshape(num_seen, b, -1)
-            signals = {"torso_variation": varying_share(seen, parallel.mean)}
-            if sizes.centred_gradients:
-                seen = centre_gradients(seen, parallel.mean)
-            z, gates, _ = network.core(seen, start.lstm)
-            signals["gate_rms"] = jnp.sqrt(parallel.mean(jnp.mean(gates**2)))
-            if sizes.centred_gradients:
-                z = centre_gradients(z, parallel.mean)
-            output = network.decode(
-                merge(z[:t]),
-                jax.tree.map(lambda x: x[: t * b], view),
-                actions=jax.tree.map(merge, trajectory.actions),
-            )
-            following = network.value(z[t]) if bootstrap else jnp.zeros([b])
-            output = jax.tree.map(lambda x: x.reshape(t, b), output)
-            return output, following, jax.lax.stop_gradient(signals)
-
-        return step, (step, unroll)
+        network = _Network(language, PRESETS[preset], blank, blind, compute_dtype)
+        step = functools.partial(_step, network)
+        return step, (step, functools.partial(_unroll, network))
 
     transformed = hk.without_apply_rng(hk.multi_transform(build))
     step, unroll = transformed.apply
 
     def initial_state(key: chex.PRNGKey, batch_size: int) -> AgentState:
         noise_key, key = jax.random.split(key)
-        zeros = jnp.zeros([batch_size, sizes.core])
+        zeros = jnp.zeros([batch_size, core])
         return AgentState(
             lstm=hk.LSTMState(hidden=zeros, cell=zeros),
             noise=jax.random.normal(noise_key, [batch_size, NOISE_SIZE]),

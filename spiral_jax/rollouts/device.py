@@ -12,8 +12,8 @@ import numpy as np
 
 from spiral_jax.data import ImageData
 from spiral_jax.environments.on_device import DevicePainting, PaintingState
-from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
+from spiral_jax.networks.likelihood import command_log_prob_and_entropy
 from spiral_jax.parallel import SAME, Parallel
 from spiral_jax.rollouts.base import TRAJECTORY_PLACES, Rollout, RolloutSource
 from spiral_jax.rollouts.queues import ParameterStore

@@ -11,8 +11,8 @@ import numpy as np
 from spiral_jax.data import ImageData, to_float
 from spiral_jax.environments.episodes import Episodes
 from spiral_jax.language import CommandLanguage
-from spiral_jax.losses import command_log_prob_and_entropy
 from spiral_jax.networks import Policy
+from spiral_jax.networks.likelihood import command_log_prob_and_entropy
 from spiral_jax.precision import in_float32
 from spiral_jax.rollouts.base import Rollout, RolloutSource, concatenate
 from spiral_jax.rollouts.queues import ParameterStore

@@ -15,8 +15,8 @@ import shlex
 import jax
 from absl import flags
 
-from spiral_jax import hosts
 from spiral_jax.config import PRESETS, Config, preset
+from spiral_jax.distributed import processes
 from spiral_jax.paths import check_utf8, local_path
 from spiral_jax.train import train
 
@@ -69,7 +69,7 @@ def config_from_flags() -> Config:
 def _join_hosts() -> None:
     given = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if _DISTRIBUTED.value or given != (None, None, None):
-        hosts.start(*given)
+        processes.start(*given)
 
 
 def main(argv: list[str]) -> None:

@@ -1,36 +1,28 @@
-"""What is kept of a run: checkpoints of the whole by orbax, parameters alone as npz.
+"""What is kept of a run: checkpoints of the whole, by orbax.
 
-Both are written atomically and hold arrays only, so nothing in them can run code.
+They are written atomically and hold arrays only, so nothing in them can run code.
 """
 
 import contextlib
-import io
 import itertools
-import json
 import os
 import re
 import shutil
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import haiku as hk
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-import tensorstore as ts
 from absl import logging
 
-from spiral_jax.documents import read_arrays
-from spiral_jax.hosts import from_first
-from spiral_jax.paths import explained, make_folder, write_file
+from spiral_jax.checksums import find_damage, write_checksums
+from spiral_jax.distributed.processes import from_first
+from spiral_jax.parameters import check_fits
+from spiral_jax.paths import explained, make_folder
 
 KEEP = 3
-_CHECKSUMS = "checksums.json"
-_ITEM = "default"  # orbax's name for what is saved without one
-# Between a module's name and its parameter's, in the names of arrays.
-_SEPARATOR = "::"
 
 
 class Checkpointer:
@@ -232,61 +224,6 @@ def _parts(array: Any) -> list[np.ndarray]:
     return [piece.view(np.uint8) for piece in flat]  # in which NaN equals itself
 
 
-def write_checksums(folder: Path) -> int:
-    """Writes the size and the CRC-32 of each file of a checkpoint beside them."""
-    found = {
-        path.relative_to(folder).as_posix(): _checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    write_file(folder / _CHECKSUMS, json.dumps(found, indent=1) + "\n")
-    return len(found)
-
-
-def _checksum(path: Path) -> list[int]:
-    size, crc = 0, 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            size, crc = size + len(chunk), zlib.crc32(chunk, crc)
-    return [size, crc]
-
-
-def find_damage(folder: Path) -> str:
-    """Says what is wrong with a checkpoint's files; empty if nothing is.
-
-    Without checksums (a kill came before they were written, or an earlier version wrote
-    it), what the files' own format can tell: that all arrays are there.
-
-    Args:
-      folder: of one checkpoint.
-    """
-    try:
-        if (folder / _CHECKSUMS).exists():
-            for name, expected in json.loads(
-                (folder / _CHECKSUMS).read_text(encoding="utf-8")
-            ).items():
-                size, crc = _checksum(folder / name)
-                if size != expected[0]:
-                    return f"{name} has {size:,} bytes, expected {expected[0]:,}"
-                if crc != expected[1]:
-                    return f"{name} has changed since it was written"
-            return ""
-        for name in ("_CHECKPOINT_METADATA", f"{_ITEM}/_METADATA"):
-            json.loads((folder / name).read_text(encoding="utf-8"))
-        base = {"driver": "file", "path": f"{(folder / _ITEM).absolute()}/"}
-        store = {"driver": "ocdbt", "base": base}
-        keys = [key.decode() for key in ts.KvStore.open(store).result().list().result()]
-        names = [key.removesuffix(".zarray") for key in keys if key.endswith("/.zarray")]
-        for name in names:
-            array = ts.open({"driver": "zarr", "kvstore": {**store, "path": name}})
-            array.result().read().result()
-        return "" if names else "it holds no arrays"
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).relative_to(folder)} is missing"
-    except Exception as error:  # whatever the libraries make of damaged files
-        return str(error).partition("\n")[0]
-
-
 @contextlib.contextmanager
 def _errors_said_once() -> Iterator[None]:
     """Silences orbax's threads, which print tracebacks of what `save` raises anyway."""
@@ -297,85 +234,3 @@ def _errors_said_once() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(quiet)
-
-
-def check_fits(name: str, found: Any, wanted: Any) -> None:
-    """Refuses trees of arrays whose structure or shapes are not the wanted ones.
-
-    Args:
-      name: what the tree is called in the error.
-      found, wanted: trees of arrays, or of anything that has a shape.
-
-    Raises:
-      ValueError: names the first difference.
-    """
-    found, wanted = _shapes(found), _shapes(wanted)
-    if differing := sorted(
-        key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)
-    ):
-        key = differing[0]
-        raise ValueError(
-            f"{name} does not fit this run's settings (were they changed?): {key} has "
-            f"the shape {found.get(key)}, expected {wanted.get(key)}, the first of "
-            f"{len(differing)} differences. Use another run folder."
-        )
-
-
-def save_params(path: Path, params: hk.Params, **numbers: float) -> None:
-    """Writes a network's parameters, and numbers by their names, as npz."""
-    arrays = {
-        f"{module}{_SEPARATOR}{name}": np.asarray(value)
-        for module, parts in params.items()
-        for name, value in parts.items()
-    }
-    file = io.BytesIO()
-    np.savez_compressed(file, **numbers, **arrays)
-    write_file(path, file.getvalue())
-
-
-def load_params(
-    path: Path, names: Sequence[str] = ()
-) -> tuple[hk.Params, dict[str, float]]:
-    """Reads what `save_params` wrote: the parameters, and the numbers.
-
-    Args:
-      path: of the file.
-      names: numbers that have to be there.
-
-    Raises:
-      OSError: the file cannot be opened; FileNotFoundError: there is none.
-      ValueError: the file is damaged, or holds something else; names the array.
-    """
-    params: dict = {}
-    numbers = {}
-    try:
-        for key, value in read_arrays(path).items():
-            module, found, name = key.partition(_SEPARATOR)
-            if value.dtype.kind not in ("f" if found else "fiu"):
-                raise ValueError(f"{key!r} is {value.dtype}; expected floats")
-            if not np.isfinite(value).all():
-                raise ValueError(f"{key!r} has values that are not finite")
-            if found:
-                params.setdefault(module, {})[name] = value
-            elif value.shape:
-                raise ValueError(
-                    f"{key!r} has the shape {value.shape}; expected one number"
-                )
-            else:
-                numbers[key] = float(value)
-        if missing := [name for name in names if name not in numbers]:
-            raise ValueError(f"there is no {missing[0]!r}")
-    except ValueError as error:
-        raise ValueError(
-            f"{path} holds no parameters that can be read: {error}."
-        ) from error
-    return params, numbers
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """Returns every array's shape by its path; named tuples count as dictionaries."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        if hasattr(leaf, "shape")
-    }

@@ -21,9 +21,9 @@ import haiku as hk
 import jax
 import numpy as np
 
-from spiral_jax.checkpoint import load_params, save_params
 from spiral_jax.data import to_float
 from spiral_jax.networks.layers import Downsample
+from spiral_jax.parameters import load_params, save_params
 
 WIDTH = 32
 NUM_FEATURES = 64

@@ -31,7 +31,7 @@ from pathlib import Path
 import jax
 from absl import logging
 
-from spiral_jax.hosts import from_first
+from spiral_jax.distributed.processes import from_first
 from spiral_jax.paths import explained, make_folder
 
 FOLDER = "owner"

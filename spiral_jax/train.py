@@ -6,8 +6,8 @@ from pathlib import Path
 
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
+from spiral_jax.distributed.process_group import ProcessGroup
 from spiral_jax.evaluation import MeasureFn, Table
-from spiral_jax.hosts import Peers
 from spiral_jax.metrics import Writer
 from spiral_jax.networks import Discriminator
 from spiral_jax.optimisers import Optimisers
@@ -35,8 +35,9 @@ def train(
 
     Leaves `config.json`, `metrics.jsonl`, `samples.png`, `checkpoints/` and
     `tensorboard/` in the folder, and in `earlier_settings.json` what config.json held
-    before, if settings were changed on the way. Of several processes (see `hosts`) all
-    call it, with the same arguments; all but process 0 write parts of checkpoints only.
+    before, if settings were changed on the way. Of several processes (see `distributed`)
+    all call it, with the same arguments; all but process 0 write parts of checkpoints
+    only.
     docs/extending.md has an example of each part that may be of your own. A resumed run
     has to be given the same ones.
 
@@ -71,7 +72,7 @@ def train(
     with (
         contextlib.ExitStack() as signals,  # caught until all else is closed
         owned(run_dir) as owner,
-        Peers(run_dir / "processes", config.stuck_seconds) as peers,
+        ProcessGroup(run_dir / "processes", config.stuck_seconds) as group,
         contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,
         contextlib.closing(
             Run(
@@ -79,7 +80,7 @@ def train(
                 run_dir,
                 owner,
                 checkpointer,
-                peers,
+                group,
                 evaluators,
                 writers,
             )

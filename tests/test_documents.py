@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiral_jax.checkpoint import load_params, save_params
 from spiral_jax.config import Config, preset
 from spiral_jax.documents import parse_json, read_arrays
 from spiral_jax.environments import language_of, register_environment, rerender
 from spiral_jax.environments.rerender import ENVIRONMENTS
+from spiral_jax.parameters import load_params, save_params
 from spiral_jax.programs import Program, programs_from_json
 from tests.test_experiments import run
 

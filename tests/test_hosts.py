@@ -16,9 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-from spiral_jax import hosts
 from spiral_jax.checkpoint import Checkpointer, read_newest
 from spiral_jax.config import preset
+from spiral_jax.distributed import processes
 from spiral_jax.networks.presets import PRESETS
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
@@ -309,7 +309,7 @@ def test_all_end_with_the_process_that_coordinates(tiny_config, tmp_path, cache)
 )
 def test_joining_is_refused_with_the_reason(arguments, message):
     with pytest.raises(ValueError, match=message):
-        hosts.start(*arguments)
+        processes.start(*arguments)
 
 
 def test_launch_says_that_nothing_tells_who_takes_part(tmp_path):
@@ -363,4 +363,4 @@ def test_the_pod_script_starts_the_same_command_on_all_hosts(tmp_path):
     assert found.stdout.splitlines() == [*launched, *flags]
     calls = (tmp_path / "calls").read_text(encoding="utf-8")
     assert calls.count("--zone=zone --worker=all") == 2
-    assert (tmp_path / "home" / "spiral_jax" / "spiral_jax" / "hosts.py").exists()
+    assert (tmp_path / "home" / "spiral_jax" / "spiral_jax" / "train.py").exists()

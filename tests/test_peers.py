@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from spiral_jax import hosts
-from spiral_jax.hosts import Due, Peers
+from spiral_jax.distributed import process_group
+from spiral_jax.distributed.process_group import Decision, ProcessGroup
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def play(tmp_path, monkeypatch):
 
     def begin(number=0, count=2, stuck_seconds=1.0):
         ended, beats = threading.Event(), iter(range(10**6))
-        monkeypatch.setattr(hosts.jax, "process_count", lambda: count)
-        monkeypatch.setattr(hosts.jax, "process_index", lambda: number)
-        gather = hosts.multihost_utils
+        monkeypatch.setattr(process_group.jax, "process_count", lambda: count)
+        monkeypatch.setattr(process_group.jax, "process_index", lambda: number)
+        gather = process_group.multihost_utils
         monkeypatch.setattr(gather, "broadcast_one_to_all", lambda x: 7)
         monkeypatch.setattr(gather, "sync_global_devices", lambda name: None)
-        monkeypatch.setattr(hosts.os, "_exit", lambda code: ended.set())
-        monkeypatch.setattr(hosts, "BEAT_SECONDS", 0.05)
+        monkeypatch.setattr(process_group.os, "_exit", lambda code: ended.set())
+        monkeypatch.setattr(process_group, "BEAT_SECONDS", 0.05)
 
         def other(process=1, **values):
             beat = {"session": 7, "process": process, "host": "b", "pid": 40 + process}
@@ -37,7 +37,7 @@ def play(tmp_path, monkeypatch):
                 json.dumps({**beat, **values}), encoding="utf-8"
             )
 
-        return Peers(tmp_path, stuck_seconds), other, ended
+        return ProcessGroup(tmp_path, stuck_seconds), other, ended
 
     return begin
 
@@ -46,7 +46,7 @@ def watch(peers, ended, play, seconds=10.0):
     """Lets the others play until the process has ended."""
     deadline = time.monotonic() + seconds
     with peers:
-        peers.meet("update 4")
+        peers.barrier("update 4")
         while time.monotonic() < deadline and not ended.is_set():
             play()
             time.sleep(0.05)
@@ -81,11 +81,11 @@ def test_process_0_waits_for_who_gets_on(play):
     peers, other, ended = play()
     moves = iter(range(1000))
     with peers:
-        peers.meet("update 4")
+        peers.barrier("update 4")
         for _ in range(40):
             other(moves=next(moves), doing="evaluating")
             time.sleep(0.05)
-        with peers.busy("evaluating"):
+        with peers.paused("evaluating"):
             for _ in range(40):
                 other(moves=0, doing="update 4")
                 time.sleep(0.05)
@@ -122,7 +122,7 @@ def test_the_others_miss_process_0_and_leave_the_rest_to_it(play, capfd):
 
 
 def test_what_fails_in_one_process_makes_process_0_look_closer(play, capfd, monkeypatch):
-    monkeypatch.setattr(hosts, "SUSPICION_SECONDS", 0.5)
+    monkeypatch.setattr(process_group, "SUSPICION_SECONDS", 0.5)
     peers, other, ended = play(count=3, stuck_seconds=60.0)
     moves = iter(range(1000))
     other(2)
@@ -157,8 +157,10 @@ class Cluster:
         self.now, self.due, self.at_once = 0.0, 0.0, at_once
         self.stop_at, self.agreements = np.inf, 0
         fake = types.SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr(hosts, "time", fake)
-        monkeypatch.setattr(hosts.multihost_utils, "process_allgather", self.gather)
+        monkeypatch.setattr(process_group, "time", fake)
+        monkeypatch.setattr(
+            process_group.multihost_utils, "process_allgather", self.gather
+        )
 
     def gather(self, own):
         self.now += self.due + 1e-4
@@ -176,7 +178,7 @@ class Cluster:
     def run(self, peers, num_updates, seconds, until):
         """Learns, from a number of updates on; returns that after the last one."""
         while self.now < until:
-            if peers.agree(num_updates, Due()).stop:
+            if peers.decide(num_updates, Decision()).stop:
                 break
             self.update(seconds)
             num_updates += 1
@@ -220,11 +222,13 @@ def test_any_process_may_stop_all_and_process_0_decides_the_rest(play, monkeypat
     peers, _, _ = play()
     theirs = np.array([1, 1, 1, 1, 99])
     monkeypatch.setattr(
-        hosts.multihost_utils, "process_allgather", lambda own: np.stack([own, theirs])
+        process_group.multihost_utils,
+        "process_allgather",
+        lambda own: np.stack([own, theirs]),
     )
-    assert peers.agree(0, Due(save=True)) == Due(stop=True, save=True)
-    assert peers.agree(0, Due(save=True)) == Due()  # nothing is due so soon
-    assert peers.agree(1, Due(finish=True)) == Due(stop=True, finish=True)
+    assert peers.decide(0, Decision(save=True)) == Decision(stop=True, save=True)
+    assert peers.decide(0, Decision(save=True)) == Decision()  # nothing is due so soon
+    assert peers.decide(1, Decision(finish=True)) == Decision(stop=True, finish=True)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +243,7 @@ def test_a_failed_collective_waits_until_it_is_known_who_is_gone(
     play, monkeypatch, error, ends
 ):
     peers, other, ended = play(stuck_seconds=60.0)
-    monkeypatch.setattr(hosts, "SUSPICION_SECONDS", 1.0)
+    monkeypatch.setattr(process_group, "SUSPICION_SECONDS", 1.0)
     with contextlib.suppress(type(error)), peers:
         other()
         time.sleep(0.2)

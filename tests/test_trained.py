@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import spiral_jax
-from spiral_jax.checkpoint import Checkpointer, load_params, save_params
+from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import PRESETS, Config, launch_command, preset
 from spiral_jax.data import load_mnist, to_float, to_uint8
 from spiral_jax.measures import frechet_distance
+from spiral_jax.parameters import load_params, save_params
 from spiral_jax.renderers.mypaint import load_brush, read_brush_text
 from spiral_jax.system import make_system
 from spiral_jax.trained import (

@@ -12,8 +12,8 @@ import numpy as np
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.distributed.process_group import Decision, ProcessGroup
 from spiral_jax.evaluation import MeasureFn, Table
-from spiral_jax.hosts import Due, Peers
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer
 from spiral_jax.ownership import Owner, OwnerError
 from spiral_jax.parallel import choose_devices
@@ -38,7 +38,7 @@ class Run:
         run_dir: Path,
         owner: Owner | None,
         checkpointer: Checkpointer,
-        peers: Peers,
+        group: ProcessGroup,
         evaluators: Sequence[MeasureFn],
         writers: Sequence[Writer],
     ):
@@ -49,7 +49,7 @@ class Run:
           run_dir: the run's folder, which exists.
           owner: makes sure that the folder is ours; None in all processes but one.
           checkpointer: of the folder.
-          peers: the processes of the run.
+          group: the processes of the run.
           evaluators, writers: see `train`.
 
         Raises:
@@ -59,7 +59,7 @@ class Run:
         self._system, self._config = system, config
         self._dir, self._owner = run_dir, owner
         self._evaluators = evaluators
-        self._checkpointer, self._peers = checkpointer, peers
+        self._checkpointer, self._group = checkpointer, group
         resumed = checkpointer.latest() is not None
         if resumed and not config.resume:
             raise ValueError(
@@ -78,20 +78,20 @@ class Run:
             self._learner.restore(state["learner"])
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
-        if peers.first:
+        if group.first:
             settings = dataclasses.asdict(config)
             keep_earlier_settings(run_dir, settings, self._learner.num_updates)
             config.save(run_dir / CONFIG_FILE)
             self._evaluator = make_evaluator(system, data)
         self._metrics = Metrics(
-            run_dir if peers.first else None,
+            run_dir if group.first else None,
             self._learner.num_updates,
             self._frames,
             minutes,
             writers,
         )
         self._progress = ProgressLine(
-            config.max_updates, config.max_minutes, silent=not peers.first
+            config.max_updates, config.max_minutes, silent=not group.first
         )
         self._watch = CollapseWatch(config, system.language)
         self._source = make_source(system, store, self._num_rollouts, images, devices)
@@ -153,8 +153,8 @@ class Run:
         )
 
     def _stop_soon(self) -> None:
-        self._peers.stop()
-        if self._peers.alone:  # else the others would wait for what it has not learnt yet
+        self._group.stop()
+        if self._group.alone:  # else the others would wait for what it has not learnt yet
             self._source.stop()
 
     def _loop(self) -> None:
@@ -163,10 +163,10 @@ class Run:
         saved = evaluated = metrics.minutes
         while learner.num_updates < config.max_updates:
             now, pause = metrics.minutes, config.evaluate_minutes
-            due = self._peers.agree(
+            due = self._group.decide(
                 learner.num_updates,
-                Due(
-                    stop=self._peers.stopping,
+                Decision(
+                    stop=self._group.stopping,
                     finish=bool(config.max_minutes and now >= config.max_minutes),
                     save=now >= saved + config.checkpoint_minutes,
                     evaluate=bool(pause and now >= evaluated + pause),
@@ -179,7 +179,7 @@ class Run:
             if due.save:
                 self._save()
                 saved = metrics.minutes
-            if due.evaluate and self._peers.first:
+            if due.evaluate and self._group.first:
                 with contextlib.suppress(Stopped):  # all have to agree on it first
                     self._evaluate()
                 evaluated = metrics.minutes
@@ -191,10 +191,10 @@ class Run:
     def _learn(self) -> dict:
         """Learns from one more rollout, wherever it is played."""
         update, waiting = self._learner.num_updates + 1, self._source.num_waiting
-        self._peers.doing(f"playing for update {update}")
+        self._group.report(f"playing for update {update}")
         rollout = self._source.next()
         self._num_rollouts = rollout.num_rollouts
-        self._peers.meet(f"update {update}")
+        self._group.barrier(f"update {update}")
         metrics = self._learner.step(rollout)
         return {**metrics, "learner/queue_length": waiting}
 
@@ -220,7 +220,7 @@ class Run:
     def _save(self) -> None:
         self._check_owner()
         self._metrics.flush(self._frames)  # refuses to save what is not finite
-        with self._peers.busy("saving"):
+        with self._group.paused("saving"):
             self._checkpointer.save(
                 self._learner.num_updates, self._state(self._metrics.minutes)
             )
@@ -236,9 +236,9 @@ class Run:
 
         def stopping() -> bool:
             self._progress.note(f"{updates:,} updates, measuring: batch {next(batches)}")
-            return self._peers.stopping
+            return self._group.stopping
 
-        with self._peers.busy("evaluating"):
+        with self._group.paused("evaluating"):
             measures, drawings = self._evaluator.measure(self._learner.average, stopping)
             own = {}
             for evaluator in self._evaluators:
@@ -257,10 +257,10 @@ class Run:
 
     def _finish(self) -> Table | Reconstruction | None:
         self._save()
-        if not self._peers.first:
+        if not self._group.first:
             return None
         measures = self._evaluate()
-        with self._peers.busy("measuring real pictures"):
+        with self._group.paused("measuring real pictures"):
             return self._evaluator.table(measures)
 
     def close(self) -> None:

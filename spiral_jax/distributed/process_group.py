@@ -3,8 +3,8 @@
 All of them run the same program. Whatever spans their devices, an update of the learner
 say, begins only once all have come to it, and a process that waits in there can do
 nothing else. Hence two rules. All processes come to the same things in the same order:
-what depends on a clock or a signal is agreed on first (`Peers.agree`). And a thread of
-each watches the others, and ends the process if they will never come.
+what depends on a clock or a signal is decided together first (`ProcessGroup.decide`). And
+a thread of each watches the others, and ends the process if they will never come.
 
 A run of one process goes through the same calls, and they do nothing.
 """
@@ -18,7 +18,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,85 +30,9 @@ BEAT_SECONDS = 1.0
 AGREEMENT_SECONDS = 1.0
 # A process that is silent for so long is gone, where there is reason to believe so.
 SUSPICION_SECONDS = 10.0
-# How long a process that ends waits for the others to end as well.
-SHUTDOWN_SECONDS = 20
 
 
-def start(
-    coordinator: str | None = None,
-    num_processes: int | None = None,
-    process_id: int | None = None,
-) -> None:
-    """Joins the processes of a run; before anything is computed.
-
-    Args:
-      coordinator: host:port of process 0, which all can reach. None: where TPU pods,
-        SLURM and Open MPI say who takes part, they are asked.
-      num_processes: how many take part.
-      process_id: this one's number, from 0.
-
-    Raises:
-      ValueError: only some are given, they do not fit each other, or nothing on this
-        machine says who takes part.
-    """
-    given = (coordinator, num_processes, process_id)
-    text = f"coordinator={coordinator}, num_processes={num_processes}, "
-    text += f"process_id={process_id}"
-    if given != (None, None, None):
-        if None in given:
-            raise ValueError(
-                f"{text}: expected all three, such as --coordinator=10.0.0.1:8476 "
-                "--num_processes=2 --process_id=0; on a TPU pod, or under SLURM or Open "
-                "MPI, --distributed alone."
-            )
-        if not 0 <= process_id < num_processes:
-            raise ValueError(f"{text}: expected process_id in 0..{num_processes - 1}.")
-        if not coordinator.rpartition(":")[0]:
-            raise ValueError(f"{text}: expected coordinator as host:port.")
-    # It would take SIGTERM for itself; `Peers.stop` is what a signal leads to here.
-    jax.config.update("jax_enable_preemption_service", False)
-    try:
-        jax.distributed.initialize(*given, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
-    except ValueError as error:
-        raise ValueError(
-            f"distributed=True, but JAX finds no TPU pod, SLURM or Open MPI here "
-            f"({error}). Say who takes part by --coordinator, --num_processes and "
-            "--process_id."
-        ) from error
-
-
-def from_first(action: Callable[[], int], failure: str) -> int:
-    """Process 0 does something for all, and tells them an integer.
-
-    Args:
-      action: what is done in process 0.
-      failure: what it could not do, should it fail, for the others' error.
-
-    Returns:
-      What it returned, in all processes.
-
-    Raises:
-      BaseException: in process 0, whatever it raised.
-      OSError: in the others, if it raised.
-    """
-    if jax.process_count() == 1:
-        return action()
-    error, found = None, 0
-    if jax.process_index() == 0:
-        try:
-            found = action()
-        except BaseException as raised:
-            error = raised
-    told = np.array([found, error is not None], np.int32)
-    found, failed = multihost_utils.broadcast_one_to_all(told)
-    if error is not None:
-        raise error
-    if failed:
-        raise OSError(f"Process 0 {failure}: its own message says why.")
-    return int(found)
-
-
-class Due(NamedTuple):
+class Decision(NamedTuple):
     """What is to be done next.
 
     Attributes:
@@ -155,7 +79,7 @@ class _Beat:
         return f"Process {self.process} (pid {self.pid} on {self.host})"
 
 
-class Peers:
+class ProcessGroup:
     """The processes of a run, as one of them sees them; a context around the run.
 
     Each tells how it is by a small file in the run's folder, which all share anyway, for
@@ -193,21 +117,21 @@ class Peers:
 
     # What the training loop says and asks.
 
-    def doing(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """Says what this process begins to do; has to be said often enough."""
         self._patient = False
         self._me.moves += 1
         self._me.doing = what
 
-    def meet(self, what: str) -> None:
+    def barrier(self, what: str) -> None:
         """Says that this process has come to something that all do together."""
         self._me.meetings += 1
-        self.doing(what)
+        self.report(what)
 
     @contextlib.contextmanager
-    def busy(self, what: str) -> Iterator[None]:
+    def paused(self, what: str) -> Iterator[None]:
         """A time in which nothing can be said; the others wait as long as it takes."""
-        self.doing(what)
+        self.report(what)
         self._patient = True
         yield
         self._patient = False
@@ -221,7 +145,7 @@ class Peers:
         """Whether this process or one that it listens to was asked to stop."""
         return any(beat.stopping for beat in (self._me, *self._others.values()))
 
-    def agree(self, num_updates: int, due: Due) -> Due:
+    def decide(self, num_updates: int, due: Decision) -> Decision:
         """Settles what all processes do next.
 
         They ask each other about once a second; between that, nothing is due. Any of
@@ -238,8 +162,8 @@ class Peers:
         if self.alone:
             return due
         if num_updates < self._next:
-            return Due()
-        self.meet(f"agreeing after {num_updates} updates")
+            return Decision()
+        self.barrier(f"agreeing after {num_updates} updates")
         told = np.array([*due, self._pause], np.int32)
         found = multihost_utils.process_allgather(told)
         pause = int(found[0, -1])
@@ -250,12 +174,12 @@ class Peers:
             rate = (num_updates - self._agreed[0]) / max(now - self._agreed[1], 1e-6)
             self._pause = max(1, min(int(rate * AGREEMENT_SECONDS), 2 * pause))
         self._agreed = num_updates, now
-        first = Due(*map(bool, found[0, :-1]))
+        first = Decision(*map(bool, found[0, :-1]))
         return first._replace(stop=bool(found[:, 0].any()))
 
     # The watch.
 
-    def __enter__(self) -> "Peers":
+    def __enter__(self) -> "ProcessGroup":
         if not self.alone:
             session = np.int32(time.time_ns() % 2**31)
             self._me.session = int(multihost_utils.broadcast_one_to_all(session))
@@ -269,7 +193,7 @@ class Peers:
         if self.alone:
             return
         if error is None:
-            self.meet("waiting for the others to end")
+            self.barrier("waiting for the others to end")
             multihost_utils.sync_global_devices("end")
         elif _is_of_devices(error):
             # As a rule because another process is gone: leave it to the watch to find out

@@ -13,7 +13,7 @@ from spiral_jax.environments import Painting
 from spiral_jax.pictures import save_png, sheet
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 
-_OUT = define_path("out", "docs", "Folder of the pictures.")
+_OUT = define_path("out", "docs/results", "Folder of the pictures.")
 
 # Of the commands' 10 pressures: 0.1, 0.5 and 1.
 PRESSURES = (0, 4, 9)

@@ -16,7 +16,7 @@ from spiral_jax.data.scenes import load_scenes, scene_program
 from spiral_jax.environments import Scenes, rerender
 from spiral_jax.pictures import save_png, sheet
 
-_OUT = define_path("out", "docs/scenes.png", "PNG to write.")
+_OUT = define_path("out", "docs/results/scenes.png", "PNG to write.")
 
 COLUMNS, ROWS = 6, 3
 

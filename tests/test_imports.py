@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,33 @@ def test_names_of_settings_are_those_of_what_implements_them():
     assert tuple(OURS) == names.OUR_DATASETS
     assert all(names.ENVIRONMENTS[name] for name in names.OUR_ENVIRONMENTS)
     assert set(names.POLICIES) == set(POLICIES)
+
+
+def rooms() -> dict[str, int]:
+    """Reads which modules stand in which row of docs/architecture.md's table."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [\w ]+ \| .* \| ((?:`[\w.]+` ?)+)\|$", text, flags=re.M)
+    return {
+        f"spiral_jax.{name}": row
+        for row, listed in enumerate(rows)
+        for name in re.findall(r"`([\w.]+)`", listed)
+    }
+
+
+def room_of(module: str, table: dict[str, int]) -> int | None:
+    """Returns the row of a module, or else of the package that it is in."""
+    while module and module not in table:
+        module = module.rpartition(".")[0]
+    return table.get(module)
+
+
+def test_rooms_import_only_rooms_above_them():
+    table = rooms()
+    assert set(table) <= set(MODULES), "docs/architecture.md names modules that are gone"
+    for name, path in MODULES.items():
+        if name == "spiral_jax":
+            continue
+        room = room_of(name, table)
+        assert room is not None, f"{name} stands in no room of docs/architecture.md"
+        for imported in (imports_of(path) & set(MODULES)) - {"spiral_jax"}:
+            assert room_of(imported, table) <= room, f"{name} imports {imported}"

@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 PACKAGES ?= --requirement requirements.txt
 DEMO_MINUTES ?= 10
 
-.PHONY: demo test slow faults wheel-test lint format
+.PHONY: demo test slow faults wheel-test lint format docs
 
 # Old Pythons would only learn from pip that one package after the other is not for them.
 $(VENV)/installed: requirements.txt setup.py
@@ -40,6 +40,17 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyrefly check --python-interpreter-path=$(RUN)
+
+# Sources are read and nothing of ours is imported, so these packages are enough. Pinned in a
+# file of their own: --strict ends at any warning of a newer one, and no demo should wait for them.
+$(VENV)/docs-installed: docs/site/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement docs/site/requirements.txt
+	touch $@
+
+# Not --quiet: mkdocs would not count its warnings then.
+docs: $(VENV)/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 format: $(VENV)/installed
 	$(VENV)/bin/ruff format .

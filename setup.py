@@ -63,6 +63,7 @@ setup(
     extras_require={
         "cuda12": ["jax[cuda12]"],  # NVIDIA GPUs
         "tpu": ["jax[tpu]"],
+        "docs": ["mkdocs-api-autonav", "mkdocs-material", "mkdocstrings[python]"],
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
         "tensorboard": ["tensorboard"],  # shows what tensorboardX writes

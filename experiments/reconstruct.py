@@ -33,12 +33,12 @@ from spiral_jax.data.arrays import is_array, open_pictures
 from spiral_jax.data.files import Picture, decode, warn_of_others, why_unreadable
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.data.scenes import SceneImages
-from spiral_jax.parsing import compare_programs
 from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.rewards import negative_distance
 from spiral_jax.sampling import programs_of, sample_drawings
+from spiral_jax.scene_accuracy import compare_programs
 from spiral_jax.trained import agent_folder, is_shipped, shipped_agent
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run

@@ -91,7 +91,7 @@ def confident_share(looks: Looks) -> float:
     return float(np.mean(looks.probabilities.max(axis=-1) > CONFIDENT))
 
 
-class Table(NamedTuple):
+class FrechetReport(NamedTuple):
     """Measures of an agent's drawings, and what to hold them against.
 
     Attributes:
@@ -196,12 +196,12 @@ class Evaluator:
         drawings = draw(self._system, params, NUM_SAMPLES, stopped)
         return self._compare(drawings), drawings
 
-    def table(self, agent: dict[str, float]) -> Table:
+    def table(self, agent: dict[str, float]) -> FrechetReport:
         """Puts what `measure` returned beside real pictures and blank canvases."""
         blank = np.stack([self._system.blank] * 2)  # thousands would say the same
         num_test = self._test.features.shape[1]
         knows = self._test.probabilities is not None
-        return Table(
+        return FrechetReport(
             title=f"{NUM_SAMPLES:,} drawings beside {num_test:,} test pictures, as seen "
             f"by {self.ruler}",
             agent=agent,

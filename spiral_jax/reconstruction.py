@@ -13,7 +13,7 @@ from spiral_jax.system import System
 NUM_TARGETS = 500
 
 
-class Reconstruction(NamedTuple):
+class ReconstructionReport(NamedTuple):
     """Mean l2 distances of finished canvases to held-out targets.
 
     Attributes:
@@ -75,10 +75,10 @@ class ReconstructionEvaluator:
         measures = {self.metric: self._mean(drawings)}
         return measures, pairs.reshape(-1, *drawings.shape[1:])
 
-    def table(self, agent: dict[str, float]) -> Reconstruction:
+    def table(self, agent: dict[str, float]) -> ReconstructionReport:
         """Puts what `measure` returned beside blank canvases."""
         blank = np.broadcast_to(self._system.blank, self._targets.shape)
-        return Reconstruction(agent[self.metric], self._mean(blank))
+        return ReconstructionReport(agent[self.metric], self._mean(blank))
 
     def in_short(self, measures: dict[str, float]) -> str:
         """Writes what `measure` returned in a line."""

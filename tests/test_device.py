@@ -163,7 +163,9 @@ def test_bfloat16_is_of_the_torso_alone(tiny_config):
     for x, y in zip(jax.tree.leaves(params), jax.tree.leaves(short.initial_policy())):
         assert x.dtype == y.dtype == np.float32
         np.testing.assert_array_equal(x, y)
-    trajectory = rollout(plain.environment(8), plain.actor_core, params, jax.random.key(0))
+    trajectory = rollout(
+        plain.environment(8), plain.actor_core, params, jax.random.key(0)
+    )
     exact, _, _ = plain.policy.unroll(params, trajectory)
     rounded, _, _ = short.policy.unroll(params, trajectory)
     for name, log_prob in exact.log_probs.items():

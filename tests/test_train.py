@@ -17,7 +17,7 @@ import pytest
 
 from spiral_jax.checkpoint import read_newest
 from spiral_jax.config import Config
-from spiral_jax.evaluation import Table
+from spiral_jax.evaluation import FrechetReport
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.rollouts.host import HostRollout, rollout
 from spiral_jax.rollouts.queues import ParameterStore
@@ -48,7 +48,7 @@ def no_evaluation(monkeypatch):
             return f"Fréchet distance {measures[self.metric]}"
 
         def table(self, measures):
-            return Table("", measures, measures, measures, None)
+            return FrechetReport("", measures, measures, measures, None)
 
     monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
 

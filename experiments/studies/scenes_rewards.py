@@ -22,11 +22,11 @@ from experiments.studies.study import Options, Study, Trained, run_study
 from spiral_jax.data import to_float
 from spiral_jax.data.scenes import SceneImages
 from spiral_jax.documents import parse_json
-from spiral_jax.parsing import compare_programs
 from spiral_jax.paths import write_file
 from spiral_jax.reconstruction import NUM_TARGETS
 from spiral_jax.rewards import negative_distance
 from spiral_jax.sampling import sample_drawings
+from spiral_jax.scene_accuracy import compare_programs
 
 STUDY = Study(
     name="scenes_rewards",
@@ -74,8 +74,8 @@ def measure_scenes(agent: Trained, num_images: int) -> dict[str, Any]:
     """Measures what an agent builds of the evaluator's held-out scenes.
 
     Returns:
-      `"parse"`, see `Parse`; `"first"`: mean l2 on the first `num_images`, of the agent
-      and of the untrained one; `"renderer_calls"` for each picture.
+      `"parse"`, see `SceneAccuracy`; `"first"`: mean l2 on the first `num_images`, of the
+      agent and of the untrained one; `"renderer_calls"` for each picture.
     """
     system = agent.system
     scenes = SceneImages(*(field[:NUM_TARGETS] for field in agent.data.test))

@@ -13,13 +13,13 @@ from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.distributed.process_group import Decision, ProcessGroup
-from spiral_jax.evaluation import MeasureFn, Table
+from spiral_jax.evaluation import FrechetReport, MeasureFn
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer
 from spiral_jax.ownership import Owner, OwnerError
 from spiral_jax.parallel import choose_devices
 from spiral_jax.paths import explained
 from spiral_jax.pictures import save_png, sheet
-from spiral_jax.reconstruction import Reconstruction, make_evaluator
+from spiral_jax.reconstruction import ReconstructionReport, make_evaluator
 from spiral_jax.rollouts.queues import Stopped
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
 from spiral_jax.system import System
@@ -96,7 +96,9 @@ class Run:
         self._watch = CollapseWatch(config, system.language)
         self._source = make_source(system, store, self._num_rollouts, images, devices)
 
-    def train(self, signals: contextlib.ExitStack) -> Table | Reconstruction | None:
+    def train(
+        self, signals: contextlib.ExitStack
+    ) -> FrechetReport | ReconstructionReport | None:
         """Runs until a limit is reached or a signal comes.
 
         Args:
@@ -128,7 +130,7 @@ class Run:
         finally:
             self._source.close()
 
-    def _until_the_end(self) -> Table | Reconstruction | None:
+    def _until_the_end(self) -> FrechetReport | ReconstructionReport | None:
         try:
             self._source.start()
             self._loop()
@@ -255,7 +257,7 @@ class Run:
         )
         return measures
 
-    def _finish(self) -> Table | Reconstruction | None:
+    def _finish(self) -> FrechetReport | ReconstructionReport | None:
         self._save()
         if not self._group.first:
             return None

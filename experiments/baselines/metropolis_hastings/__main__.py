@@ -18,8 +18,8 @@ from experiments.baselines.metropolis_hastings.baseline import run_baseline
 from experiments.cli import define_path, run
 from experiments.settings import define_settings, short_help
 from spiral_jax.config import preset
-from spiral_jax.parsing import Parse
 from spiral_jax.paths import write_file
+from spiral_jax.scene_accuracy import SceneAccuracy
 
 _PRESET = flags.DEFINE_string("preset", "scenes_small", "Whose scenes to rebuild.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 100, "How many held-out pictures.")
@@ -41,7 +41,7 @@ def table(result: dict[str, Any]) -> str:
     for calls, now, best in zip(curve["renderer_calls"], curve["current"], curve["best"]):
         lines.append(f"  {calls:14,d}   {now:11.3f} {best:9.3f}")
     for name, parse in result["parse"].items():
-        lines.append(f"  right in the {name} scenes: {Parse(**parse)}")
+        lines.append(f"  right in the {name} scenes: {SceneAccuracy(**parse)}")
     return "\n".join(lines)
 
 

@@ -16,9 +16,9 @@ from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.data.scenes import SceneImages, num_part_values
 from spiral_jax.environments.objects import place
-from spiral_jax.parsing import compare_scenes
 from spiral_jax.renderers.scene import SceneRenderer
 from spiral_jax.rewards import negative_distance
+from spiral_jax.scene_accuracy import compare_scenes
 
 MOMENTS_PER_DECADE = 10
 
@@ -47,7 +47,8 @@ def run_baseline(
     Returns:
       As JSON can hold it: `"settings"`; `"renderer_calls"`, as many as were made;
       `"curve"`, mean l2 after so many calls, of the current scenes and of the best so
-      far; `"parse"` of both at the end, see `Parse`; `"accepted"`, share of proposals.
+      far; `"parse"` of both at the end, see `SceneAccuracy`; `"accepted"`, share of
+      proposals.
 
     Raises:
       ValueError: MuJoCo cannot draw, or there are not so many pictures.

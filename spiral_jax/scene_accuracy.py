@@ -15,7 +15,7 @@ COLORS = [PARTS.index(name) for name in ("red", "green", "blue")]
 SHAPE, LOCATION, SIZE = (PARTS.index(name) for name in ("shape", "location", "size"))
 
 
-class Parse(NamedTuple):
+class SceneAccuracy(NamedTuple):
     """How far built scenes agree with the true ones, as shares in 0..1.
 
     Attributes:
@@ -72,7 +72,7 @@ def compare_scenes(
     true_counts: np.ndarray,
     true_parts: np.ndarray,
     grid_width: int,
-) -> Parse:
+) -> SceneAccuracy:
     """Compares built scenes with the true ones.
 
     Args:
@@ -80,7 +80,7 @@ def compare_scenes(
       true_counts, true_parts: `[N]` and `[N, M', 6]`, what there is; see `SceneImages`.
       grid_width: of the location component.
     """
-    right = np.zeros(len(Parse._fields) - 1)
+    right = np.zeros(len(SceneAccuracy._fields) - 1)
     for count, part, true_count, true_part in zip(counts, parts, true_counts, true_parts):
         built, true = part[:count], true_part[:true_count]
         pairs = match_objects(built, true, grid_width)
@@ -92,10 +92,12 @@ def compare_scenes(
             same[:, COLORS].all(axis=1).sum(),
         ]
     shares = right / true_counts.sum()
-    return Parse(float(np.mean(counts == true_counts)), *map(float, shares))
+    return SceneAccuracy(float(np.mean(counts == true_counts)), *map(float, shares))
 
 
-def compare_programs(actions: Actions, scenes: SceneImages, grid_width: int) -> Parse:
+def compare_programs(
+    actions: Actions, scenes: SceneImages, grid_width: int
+) -> SceneAccuracy:
     """Compares what programs build with the scenes that they were written for.
 
     Args:

@@ -5,7 +5,7 @@ import pytest
 
 from spiral_jax.environments.objects import build
 from spiral_jax.language import scenes_language
-from spiral_jax.parsing import Parse, compare_scenes, match_objects
+from spiral_jax.scene_accuracy import SceneAccuracy, compare_scenes, match_objects
 
 ADD, CHANGE, SKIP = range(3)
 
@@ -62,10 +62,12 @@ def test_shares_by_hand():
         [(1, 3, 1, 1, 2, 1)],
     )
     found = compare_scenes(*built, *true, grid_width=4)
-    assert found == Parse(count=1 / 3, shape=2 / 5, cell=3 / 5, size=4 / 5, color=1 / 5)
-    assert compare_scenes(*true, *true, grid_width=4) == Parse(1, 1, 1, 1, 1)
+    assert found == SceneAccuracy(
+        count=1 / 3, shape=2 / 5, cell=3 / 5, size=4 / 5, color=1 / 5
+    )
+    assert compare_scenes(*true, *true, grid_width=4) == SceneAccuracy(1, 1, 1, 1, 1)
     none = np.zeros(3, np.int32), np.zeros([3, 0, 6], np.int32)
-    assert compare_scenes(*none, *true, grid_width=4) == Parse(0, 0, 0, 0, 0)
+    assert compare_scenes(*none, *true, grid_width=4) == SceneAccuracy(0, 0, 0, 0, 0)
 
 
 def test_what_programs_build():

@@ -61,6 +61,54 @@ class MeasureFn(Protocol):
     def __call__(self, system: System, drawings: np.ndarray) -> dict[str, float]: ...
 
 
+class Report(Protocol):
+    """How good an agent is, beside what it can be compared with; `str` writes a table."""
+
+    @property
+    def floor(self) -> tuple[str, float]:
+        """What curves are to come down to: its name, and the measure."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Measures the agents of a run.
+
+    Attributes:
+      metric, label: what the measure that is drawn as a curve is called in metrics.jsonl,
+        and for readers; less is better.
+      num_drawings: how many drawings `measure` asks an agent for.
+    """
+
+    metric: str
+    label: str
+    num_drawings: int
+
+    def measure(
+        self, params: Any, stopped: Callable[[], bool] = ...
+    ) -> tuple[dict[str, float], np.ndarray]:
+        """Measures an agent, always with the same noise and random keys.
+
+        Args:
+          params: the policy's parameters.
+          stopped: asked between batches whether to give up.
+
+        Returns:
+          Measures by their names in metrics.jsonl, and pictures to look at.
+
+        Raises:
+          Stopped: `stopped` said so.
+        """
+        ...
+
+    def table(self, agent: dict[str, float]) -> Report:
+        """Puts what `measure` returned beside what it can be compared with."""
+        ...
+
+    def in_short(self, measures: dict[str, float]) -> str:
+        """Writes what `measure` returned in a line."""
+        ...
+
+
 def compare(drawn: Looks, real: Looks) -> dict[str, float]:
     """Compares drawings with real pictures, by what the same networks make of them.
 
@@ -113,7 +161,7 @@ class FrechetReport(NamedTuple):
     @property
     def floor(self) -> tuple[str, float]:
         """What curves are to come down to: its name, and the Fréchet distance."""
-        return "real pictures", self.real[Evaluator.metric]
+        return "real pictures", self.real[FrechetEvaluator.metric]
 
     def __str__(self) -> str:
         lines = [self.title, f"{'':24s}  this agent       real      blank"]
@@ -158,7 +206,7 @@ def draw(
     return np.concatenate(drawings)[:num_drawings]
 
 
-class Evaluator:
+class FrechetEvaluator:
     """Measures drawings of agents against a run's test pictures, the first 2,000.
 
     Attributes:
@@ -169,6 +217,7 @@ class Evaluator:
 
     metric = "frechet/distance"
     label = "Fréchet distance"
+    num_drawings = NUM_SAMPLES
 
     def __init__(self, system: System, data: Dataset):
         """Takes the pictures. No seed of the run has a part in what is looked at."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spiral_jax.data import Dataset, to_float
-from spiral_jax.evaluation import Evaluator, draw
+from spiral_jax.evaluation import Evaluator, FrechetEvaluator, draw
 from spiral_jax.rewards import negative_distance
 from spiral_jax.system import System
 
@@ -52,6 +52,7 @@ class ReconstructionEvaluator:
         """Takes the test pictures."""
         self._system = system
         self._targets = to_float(data.test.images[:NUM_TARGETS])
+        self.num_drawings = len(self._targets)
 
     def measure(
         self, params: Any, stopped: Callable[[], bool] = lambda: False
@@ -88,7 +89,8 @@ class ReconstructionEvaluator:
         return -float(np.mean(negative_distance(drawings, self._targets)))
 
 
-def make_evaluator(system: System, data: Dataset) -> Evaluator | ReconstructionEvaluator:
+def make_evaluator(system: System, data: Dataset) -> Evaluator:
     """Makes what measures this run's agent: conditional ones by what they were shown."""
-    make = ReconstructionEvaluator if system.config.conditional else Evaluator
-    return make(system, data)
+    if system.config.conditional:
+        return ReconstructionEvaluator(system, data)
+    return FrechetEvaluator(system, data)

@@ -7,13 +7,12 @@ from pathlib import Path
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.distributed.process_group import ProcessGroup
-from spiral_jax.evaluation import FrechetReport, MeasureFn
+from spiral_jax.evaluation import MeasureFn, Report
 from spiral_jax.metrics import Writer
 from spiral_jax.networks import Discriminator
 from spiral_jax.optimisers import Optimisers
 from spiral_jax.ownership import owned
 from spiral_jax.precision import in_float32
-from spiral_jax.reconstruction import ReconstructionReport
 from spiral_jax.rewards import ScoreFn
 from spiral_jax.system import MakePolicy, make_system
 from spiral_jax.training.loop import Run
@@ -30,7 +29,7 @@ def train(
     score: ScoreFn | None = None,
     evaluators: Sequence[MeasureFn] = (),
     writers: Sequence[Writer] = (),
-) -> FrechetReport | ReconstructionReport | None:
+) -> Report | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
     Leaves `config.json`, `metrics.jsonl`, `samples.png`, `checkpoints/` and

@@ -8,7 +8,7 @@ from spiral_jax import evaluation
 from spiral_jax.config import preset
 from spiral_jax.data import Dataset, Images, LabelledImages, load_mnist
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.evaluation import Evaluator, compare
+from spiral_jax.evaluation import FrechetEvaluator, compare
 from spiral_jax.features import Looks
 from spiral_jax.measures import frechet_distance, precision_and_recall
 from spiral_jax.system import make_system
@@ -49,7 +49,7 @@ def shipped():
 
 def test_the_shipped_agent_is_between_blank_canvases_and_real_digits(shipped):
     system = shipped.system
-    evaluator = Evaluator(system, load_dataset(system.config))
+    evaluator = FrechetEvaluator(system, load_dataset(system.config))
     measures, drawings = evaluator.measure(shipped.params)
     assert drawings.shape == (2000, 32, 32, 1)
     table = evaluator.table(measures)
@@ -82,7 +82,7 @@ def test_the_ruler_is_the_same_for_every_seed_width_and_background(tiny_config):
     for changes in ({}, {"seed": 1}, {"background": "black"}, {"canvas_width": 64}):
         config = dataclasses.replace(preset("mnist_small"), **changes)
         system = make_system(config)
-        evaluator = Evaluator(system, load_dataset(config))
+        evaluator = FrechetEvaluator(system, load_dataset(config))
         rows.append(evaluator.table({}).real)
     assert rows[1] == rows[0]
     for name, value in rows[0].items():
@@ -103,7 +103,7 @@ def test_things_that_are_no_digits_are_measured_as_pictures(
         *(LabelledImages(x.images[:200, ::-1, ::-1], x.labels[:200]) for x in digits)
     )
     config = dataclasses.replace(tiny_system.config, data_dir=str(tmp_path))
-    evaluator = Evaluator(tiny_system._replace(config=config), upside_down)
+    evaluator = FrechetEvaluator(tiny_system._replace(config=config), upside_down)
     assert len(said) == 1
     assert "measured as pictures without labels" in said[0]
     measures, _ = evaluator.measure(tiny_system.initial_policy())
@@ -118,5 +118,5 @@ def test_things_that_are_no_digits_are_measured_as_pictures(
     assert table.test_confident is None
     # Real pictures are not those that it was fitted to.
     swapped = Dataset(Images(upside_down.train.images[::-1]), upside_down.test)
-    other = Evaluator(tiny_system._replace(config=config), swapped).table(measures)
+    other = FrechetEvaluator(tiny_system._replace(config=config), swapped).table(measures)
     assert other.real != table.real

@@ -22,7 +22,7 @@ from spiral_jax.distributed import processes
 from spiral_jax.networks.presets import PRESETS
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
-from spiral_jax.training import loop
+from spiral_jax.training import evaluations
 from tests.conftest import assert_trees_equal
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ WORKER = """
 import numpy as np
 from absl import app
 from spiral_jax import train as t
-from spiral_jax.training import loop
+from spiral_jax.training import evaluations, loop
 from tests.test_hosts import NoEvaluator
 class Run(loop.Run):
     def close(self):
@@ -43,7 +43,7 @@ class Run(loop.Run):
         params = self._learner._store.latest()[1]
         np.savez(self._dir / name, **{f"{m}/{k}": v for m in params
                                       for k, v in params[m].items()})
-loop.make_evaluator, t.Run = NoEvaluator, Run
+evaluations.make_evaluator, t.Run = NoEvaluator, Run
 from experiments import launch
 app.run(launch.main)
 """
@@ -148,6 +148,7 @@ def logged_updates(run_dir):
 
 class NoEvaluator:
     metric, label = "frechet/distance", "Fréchet distance"
+    num_drawings = 4
 
     def __init__(self, system, data):
         pass
@@ -181,7 +182,7 @@ def test_two_processes_learn_what_one_does(
     monkeypatch.setitem(PRESETS, "small", UNCENTRED)
     with Processes(config, two, cache, UNCENTRED_WORKER) as run:
         assert run.wait() == [0, 0]
-    monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
+    monkeypatch.setattr(evaluations, "make_evaluator", NoEvaluator)
     train(config, one)
     assert_trees_equal(*(dict(np.load(two / f"seen_by_{i}.npz")) for i in range(2)))
     found, expected = final_state(two), final_state(one)
@@ -202,7 +203,7 @@ def test_one_process_goes_on_where_two_stopped(tiny_config, tmp_path, cache, mon
     config = dataclasses.replace(tiny_config, max_updates=5)
     with Processes(config, tmp_path / "run", cache) as run:
         assert run.wait() == [0, 0]
-    monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
+    monkeypatch.setattr(evaluations, "make_evaluator", NoEvaluator)
     train(dataclasses.replace(config, max_updates=10), tmp_path / "run")
     assert logged_updates(tmp_path / "run") == [5, 10]
 

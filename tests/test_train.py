@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -25,7 +26,7 @@ from spiral_jax.sampling import sample_drawings
 from spiral_jax.system import make_system
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
-from spiral_jax.training import loop
+from spiral_jax.training import evaluations, loop
 from spiral_jax.training.build import make_actor
 from tests.conftest import assert_trees_equal
 
@@ -36,6 +37,7 @@ def no_evaluation(monkeypatch):
 
     class NoEvaluator:
         metric, label = "frechet/distance", "Fréchet distance"
+        num_drawings = 4
 
         def __init__(self, system, data):
             self._system = system
@@ -50,7 +52,7 @@ def no_evaluation(monkeypatch):
         def table(self, measures):
             return FrechetReport("", measures, measures, measures, None)
 
-    monkeypatch.setattr(loop, "make_evaluator", NoEvaluator)
+    monkeypatch.setattr(evaluations, "make_evaluator", NoEvaluator)
 
 
 def final_state(run_dir):
@@ -247,6 +249,28 @@ def test_parameters_are_read_once_per_rollout(tiny_system):
     assert (played.version, played.num_rollouts, store.reads) == (7, 1, 1)
 
 
+def test_the_last_evaluation_is_within_the_time_limit(tiny_config):
+    """Updates are of 12 frames, and 300 are played to be measured."""
+    run = object.__new__(loop.Run)
+    run._config = dataclasses.replace(tiny_config, max_minutes=10.0)
+    run._group = types.SimpleNamespace(first=True)
+    run._evaluations = object.__new__(evaluations.Evaluations)
+    run._evaluations._evaluator = types.SimpleNamespace(num_drawings=100)
+    run._evaluations._system = types.SimpleNamespace(config=run._config)
+    run._evaluations._last_minutes = 0.0
+    run._minutes_before, run._frames_before = 2.0, 0
+    for updates, now, last, expected in (
+        (0, 9.9, 0.0, False),  # nothing is known of how long it takes
+        (50, 6.9, 0.0, False),  # 600 frames in 4.9 minutes: 300 take 2.45
+        (50, 8.0, 0.0, True),  # in 6 minutes: 300 take 3
+        (50, 8.0, 1.5, False),  # the last one took less than that
+        (50, 8.5, 1.5, True),
+    ):
+        run._learner = types.SimpleNamespace(num_updates=updates)
+        run._evaluations._last_minutes = last
+        assert run._time_is_up(now) == expected
+
+
 @pytest.mark.parametrize("num_actors", [1, 2])
 def test_threads_train(tiny_config, tmp_path, num_actors):
     config = dataclasses.replace(
@@ -336,11 +360,11 @@ def test_signals_lose_nothing(tiny_config, tmp_path, number):
     code = (
         "import sys, json, time\n"
         "from spiral_jax.train import train\n"
-        "from spiral_jax.training import loop as t\n"
+        "from spiral_jax.training import evaluations, loop as t\n"
         "from spiral_jax.config import Config\n"
         "class E:\n"
         "    def __init__(self, *a): pass\n"
-        "t.make_evaluator = E\n"
+        "evaluations.make_evaluator = E\n"
         "real = t.Checkpointer.save\n"
         "def save(*arguments):\n"
         "    open(sys.argv[1] + '/saving', 'w').close(); time.sleep(0.5)\n"

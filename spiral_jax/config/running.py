@@ -55,7 +55,8 @@ class RunSettings:
     )
     max_minutes: float = setting(
         0.0,
-        "Stop after that many minutes, earlier sessions included; 0: no limit.",
+        "Stop after that many minutes, earlier sessions and the last evaluation "
+        "included; 0: no limit.",
         minimum=0,
     )
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,20 +12,17 @@ from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.distributed.process_group import Decision, ProcessGroup
-from spiral_jax.evaluation import FrechetReport, MeasureFn
+from spiral_jax.evaluation import MeasureFn, Report
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer
 from spiral_jax.ownership import Owner, OwnerError
 from spiral_jax.parallel import choose_devices
 from spiral_jax.paths import explained
-from spiral_jax.pictures import save_png, sheet
-from spiral_jax.reconstruction import ReconstructionReport, make_evaluator
 from spiral_jax.rollouts.queues import Stopped
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
 from spiral_jax.system import System
 from spiral_jax.training.build import make_learner, make_source, make_store
+from spiral_jax.training.evaluations import Evaluations
 from spiral_jax.training.signals import on_signals
-
-SHEET_DRAWINGS = 100
 
 
 class Run:
@@ -58,7 +54,6 @@ class Run:
         config = system.config
         self._system, self._config = system, config
         self._dir, self._owner = run_dir, owner
-        self._evaluators = evaluators
         self._checkpointer, self._group = checkpointer, group
         resumed = checkpointer.latest() is not None
         if resumed and not config.resume:
@@ -82,7 +77,6 @@ class Run:
             settings = dataclasses.asdict(config)
             keep_earlier_settings(run_dir, settings, self._learner.num_updates)
             config.save(run_dir / CONFIG_FILE)
-            self._evaluator = make_evaluator(system, data)
         self._metrics = Metrics(
             run_dir if group.first else None,
             self._learner.num_updates,
@@ -90,15 +84,18 @@ class Run:
             minutes,
             writers,
         )
+        self._minutes_before, self._frames_before = minutes, self._frames
         self._progress = ProgressLine(
             config.max_updates, config.max_minutes, silent=not group.first
         )
+        if group.first:
+            self._evaluations = Evaluations(
+                system, data, run_dir, evaluators, self._metrics, self._progress
+            )
         self._watch = CollapseWatch(config, system.language)
         self._source = make_source(system, store, self._num_rollouts, images, devices)
 
-    def train(
-        self, signals: contextlib.ExitStack
-    ) -> FrechetReport | ReconstructionReport | None:
+    def train(self, signals: contextlib.ExitStack) -> Report | None:
         """Runs until a limit is reached or a signal comes.
 
         Args:
@@ -130,7 +127,7 @@ class Run:
         finally:
             self._source.close()
 
-    def _until_the_end(self) -> FrechetReport | ReconstructionReport | None:
+    def _until_the_end(self) -> Report | None:
         try:
             self._source.start()
             self._loop()
@@ -169,7 +166,7 @@ class Run:
                 learner.num_updates,
                 Decision(
                     stop=self._group.stopping,
-                    finish=bool(config.max_minutes and now >= config.max_minutes),
+                    finish=self._time_is_up(now),
                     save=now >= saved + config.checkpoint_minutes,
                     evaluate=bool(pause and now >= evaluated + pause),
                 ),
@@ -189,6 +186,16 @@ class Run:
             if learner.num_updates // config.log_updates > logged:
                 logged = learner.num_updates // config.log_updates
                 self._log()
+
+    def _time_is_up(self, now: float) -> bool:
+        """Whether what is left of `max_minutes` is needed for the last evaluation."""
+        limit, learnt = self._config.max_minutes, self._frames - self._frames_before
+        if not limit or not self._group.first:
+            return False
+        needed = 0.0
+        if learnt:
+            needed = self._evaluations.minutes((now - self._minutes_before) / learnt)
+        return now + needed >= limit
 
     def _learn(self) -> dict:
         """Learns from one more rollout, wherever it is played."""
@@ -233,37 +240,22 @@ class Run:
             self._owner.check()
 
     def _evaluate(self) -> dict[str, float]:
-        """Writes how well the agent draws, and a sheet of samples."""
-        updates, batches = self._learner.num_updates, itertools.count(1)
-
-        def stopping() -> bool:
-            self._progress.note(f"{updates:,} updates, measuring: batch {next(batches)}")
-            return self._group.stopping
-
         with self._group.paused("evaluating"):
-            measures, drawings = self._evaluator.measure(self._learner.average, stopping)
-            own = {}
-            for evaluator in self._evaluators:
-                own |= evaluator(self._system, drawings)
-        self._check_owner()
-        self._metrics.write(updates, self._frames, measures | own)
-        page = sheet(drawings[:SHEET_DRAWINGS])
-        save_png(self._dir / "samples.png", page, scale=2)
-        self._metrics.picture(updates, "samples", page)
-        self._progress.say(
-            f"{updates} updates, {self._frames:,} frames, "
-            f"{self._metrics.minutes:.1f} min: {self._evaluator.in_short(measures)}"
-            + "".join(f", {name} {value:.4g}" for name, value in own.items())
-        )
-        return measures
+            return self._evaluations.run(
+                self._learner.average,
+                self._learner.num_updates,
+                self._frames,
+                lambda: self._group.stopping,
+                self._check_owner,
+            )
 
-    def _finish(self) -> FrechetReport | ReconstructionReport | None:
+    def _finish(self) -> Report | None:
         self._save()
         if not self._group.first:
             return None
         measures = self._evaluate()
         with self._group.paused("measuring real pictures"):
-            return self._evaluator.table(measures)
+            return self._evaluations.table(measures)
 
     def close(self) -> None:
         """Ends all that writes; the checkpointer is closed by whoever opened it."""

@@ -15,10 +15,12 @@ from spiral_jax import evaluation
 from spiral_jax.config import Config, launch_command, preset
 from spiral_jax.data import Dataset, Images
 from spiral_jax.data.registry import DATASETS, load_dataset, register_dataset
-from spiral_jax.environments import make_environment
+from spiral_jax.environments import make_environment, rerender
 from spiral_jax.extensions import import_named
 from spiral_jax.metrics import read_records
+from spiral_jax.names import ENVIRONMENTS
 from spiral_jax.networks.presets import PRESETS as SIZES
+from spiral_jax.programs import Program
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(
@@ -40,9 +42,29 @@ def registries():
 @pytest.fixture
 def circles(tmp_path, monkeypatch, registries):
     """The page's data set, in a folder where Python looks for modules."""
-    (tmp_path / "circles.py").write_text(BLOCKS[0], encoding="utf-8")
+    (tmp_path / "circles.py").write_text(BLOCKS[1], encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     return "circles:circles"
+
+
+def test_a_brush_of_ones_own_paints(monkeypatch, registries):
+    monkeypatch.setitem(sys.modules, "stamps", types.ModuleType("stamps"))
+    exec(BLOCKS[0], sys.modules["stamps"].__dict__)
+    config = dataclasses.replace(
+        preset("mnist_small"), environment_name="stamps:stamps", batch_size=4
+    )
+    environment = make_environment(config.environment(), batch_size=2)
+    try:
+        environment.reset()
+        actions = environment.language.constant(0, (2,), np.int32)
+        actions |= {"flag": np.array([1, 0]), "end": np.array([16 * 2 + 3, 0])}
+        canvas = environment.step(actions).observation["canvas"]
+        assert np.argwhere(canvas[0, ..., 0] == 0).tolist()[0] == [4, 6]
+        assert (canvas[1] == 1).all()
+        program = Program({k: v[:1] for k, v in actions.items()}, environment.settings)
+        np.testing.assert_array_equal(rerender(program)[-1], canvas[0])
+    finally:
+        del ENVIRONMENTS["stamps"]
 
 
 class FakeRun:
@@ -69,7 +91,7 @@ def test_the_page_runs(circles, tmp_path, monkeypatch):
     import_named(circles, "dataset")
     small = "max_updates=2, log_updates=1, batch_size=4, canvas_width=16, grid_width=8"
     names: dict = {}
-    for block in BLOCKS[1:]:
+    for block in BLOCKS[2:]:
         exec(block.replace("max_minutes=5", small), names)
 
     assert len(load_dataset(names["config"]).train.images) == 2000

@@ -9,6 +9,8 @@ from spiral_jax.paths import write_file
 from spiral_jax.pictures import programs_to_svg, sheet
 from spiral_jax.programs import Program
 
+PAINTING_WIDTH = 512  # px
+
 
 def redraw(programs: list[Program], width: int | None, brush: str | None) -> np.ndarray:
     """Draws programs again, `[N, W, W, C]`; see `Program.render`."""
@@ -30,6 +32,37 @@ def sheet_of_pairs(targets: np.ndarray, drawings: np.ndarray) -> np.ndarray:
     shown = targets[:, nearest][:, :, nearest]
     pairs = np.stack([shown, drawings], axis=1).reshape(-1, *drawings.shape[1:])
     return sheet(pairs, columns=2 * round(np.ceil(np.sqrt(len(drawings) / 2))))
+
+
+def save_painting(
+    folder: Path, painting: Program, width: int | None, brush: str | None
+) -> list[str]:
+    """Writes one painting as painting.png, .gif and .svg, and as program.json.
+
+    Args:
+      folder: where to; made if absent.
+      painting: what to write. Only paintings of strokes become SVG.
+      width: of PNG and GIF in px; None: 512.
+      brush: of PNG and GIF; None: the painting's own.
+
+    Returns:
+      The names of the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    size, painted = width or PAINTING_WIDTH, ["painting.png", "painting.gif"]
+    for name in painted:
+        painting.save(folder / name, size, brush)
+    others = ["program.json"]
+    if is_painting(painting):
+        others.insert(0, "painting.svg")
+    for name in others:
+        painting.save(folder / name, size)
+    return [*painted, *others]
+
+
+def is_painting(program: Program) -> bool:
+    """Says whether a program is made of strokes."""
+    return program.settings.get("environment", "painting") == "painting"
 
 
 def export(folder: Path, programs: list[Program]) -> str:

@@ -1,17 +1,22 @@
 r"""Rebuilds pictures with a trained conditional agent: held-out ones, or your own.
 
-  python -m experiments.reconstruct my_folder cat.png
-  python -m experiments.reconstruct --width=512 --brush=classic/pen
-  python -m experiments.reconstruct --run_dir=runs/scenes_small
+  python -m experiments.reconstruct picture.png
+  python -m experiments.reconstruct my_folder cat.png --brush=classic/pen
+  python -m experiments.reconstruct --agent=runs/scenes_small
 
-Without --run_dir, the agent that comes with the package redraws digits.
+Without --agent, the agent that comes with the package redraws digits.
 
-Writes into RUN_DIR/reconstructions (or --out, or reconstructions): reconstructions.png,
-each target with its reconstruction on the right; programs.json, the commands;
-drawings.svg and svg/, the strokes as vector paths, together and one by one, or mjcf/, the
-worlds of scenes for MuJoCo's viewer; and metrics.json, l2 of each and the mean, as the
-agent's own canvas shows it. Of held-out scenes it also says how far what is built agrees
-with what there is (docs/scenes.md).
+Of a picture of your own it writes painting.gif, the strokes one by one; painting.png;
+painting.svg, the strokes as vector paths; and program.json, the commands. Of several
+pictures, each gets a folder with these, of its own name: docs/painting.md.
+
+Of all of them together, or of held-out ones, it writes reconstructions.png, each target
+with its reconstruction on the right; programs.json; drawings.svg and svg/, the strokes,
+together and one by one, or mjcf/, the worlds of scenes for MuJoCo's viewer; and
+metrics.json, l2 of each and the mean, as the agent's own canvas shows it. Of held-out
+scenes it also says how far what is built agrees with what there is (docs/scenes.md).
+
+All goes into RUN_DIR/reconstructions, or --out, or reconstructions.
 
 Your own pictures are files, folders, or arrays in a .npy or .npz (docs/data.md). Of each
 the square in the middle is taken, resized to the agent's canvas.
@@ -19,6 +24,7 @@ Agents of paintings that learnt on white paper expect dark ink on light: --inver
 light on dark into that.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -42,16 +48,23 @@ from spiral_jax.scene_accuracy import compare_programs
 from spiral_jax.trained import agent_folder, is_shipped, shipped_agent
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run
-from .drawings import export, redraw, sheet_of_pairs
+from .drawings import (
+    PAINTING_WIDTH,
+    export,
+    redraw,
+    save_painting,
+    sheet_of_pairs,
+)
 
 SHIPPED_AGENT = "mnist_conditional"
 
-_RUN_DIR = flags.DEFINE_string(
-    "run_dir",
+_AGENT = flags.DEFINE_string(
+    "agent",
     None,
-    "Folder of the run, or the name of an agent that comes with the package; that is "
-    f"{SHIPPED_AGENT} if not given.",
+    "An agent that comes with the package, by its name, or the folder of a run or of an "
+    f"exported agent; {SHIPPED_AGENT} if not given.",
 )
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "The same as --agent.")
 _DATA_DIR = define_data_dir()
 _OUT = define_path(
     "out",
@@ -70,10 +83,13 @@ _IMAGES = flags.DEFINE_list(
 )
 _INVERT = flags.DEFINE_bool("invert", False, "Black becomes white in your own pictures.")
 _WIDTH = flags.DEFINE_integer(
-    "width", None, "Canvas px of the sheet's reconstructions; the agent's if not given."
+    "width",
+    None,
+    "Px of each picture that is drawn. If not given, painting.png and .gif have "
+    f"{PAINTING_WIDTH}, and the sheet shows the agent's own canvas.",
 )
 _BRUSH = flags.DEFINE_string(
-    "brush", None, "Brush of the sheet's reconstructions; the agent's if not given."
+    "brush", None, "Brush of all that is drawn; the agent's if not given."
 )
 
 SHEET_WIDTH = 128  # px of a small canvas on the sheet
@@ -138,19 +154,38 @@ def _decode_file(path: Path, **how) -> np.ndarray:
     return decode(path.read_bytes(), **how)
 
 
+def folders_of(names: Sequence[str]) -> list[str]:
+    """Returns a folder's name for each picture: the picture's, and none twice.
+
+    Args:
+      names: of pictures, as `read_images` returns them.
+    """
+    found: list[str] = []
+    for path in map(Path, names):
+        # Pictures of an array have numbers for names.
+        name = f"{path.parent.stem}-{path.name}" if is_array(path.parent) else path.stem
+        choices = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+        found.append(next(choice for choice in choices if choice not in found))
+    return found
+
+
 def reconstruct(paths: Sequence[str]) -> str:
     """Does what the flags ask for, and returns what to tell the user."""
     paths = [local_path(path, "picture") for path in paths]
     brush = brush_value(_BRUSH.value) if _BRUSH.value else None
-    folder = shipped_agent(SHIPPED_AGENT)
-    if _RUN_DIR.value:
-        folder = agent_folder(_RUN_DIR.value)
+    if _AGENT.value and _RUN_DIR.value:
+        raise ValueError(
+            f"agent={_AGENT.value!r} with run_dir={_RUN_DIR.value!r}: expected one of "
+            "them, they mean the same."
+        )
+    given = _AGENT.value or _RUN_DIR.value
+    folder = agent_folder(given) if given else shipped_agent(SHIPPED_AGENT)
     agent = open_agent(folder, _DATA_DIR.value)
     system, config = agent.system, agent.system.config
     if not config.conditional:
         raise ValueError(
-            f"run_dir={str(folder)!r} is of an unconditional agent, which cannot be "
-            "shown a picture; take a run of a conditional preset, such as "
+            f"agent={str(folder)!r} is of an unconditional agent, which cannot be "
+            "shown a picture; take one of a conditional preset, such as "
             "mnist_conditional_small, or draw with python -m experiments.sample."
         )
     if paths:
@@ -193,10 +228,16 @@ def reconstruct(paths: Sequence[str]) -> str:
     write_file(out / "programs.json", programs_to_json(system.language, programs))
     write_file(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     last = export(out, programs)
-    return (
-        f"{len(programs)} targets, {agent.num_updates} updates: {said}\n"
-        f"{out}/reconstructions.png, programs.json, metrics.json, {last}"
-    )
+    lines = [
+        f"{len(programs)} targets, {agent.num_updates} updates: {said}",
+        f"{out}/reconstructions.png, programs.json, metrics.json, {last}",
+    ]
+    if paths:
+        places = [out / name for name in folders_of(names)] if len(names) > 1 else [out]
+        for place, program in zip(places, programs):
+            files = save_painting(place, program, _WIDTH.value, brush)
+            lines.append(f"{place}/{', '.join(files)}")
+    return "\n".join(lines)
 
 
 def main(argv: list[str]) -> None:

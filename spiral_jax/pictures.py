@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spiral_jax.data import to_uint8
-from spiral_jax.environments import language_of, rerender
+from spiral_jax.environments import language_of
 from spiral_jax.environments.pens import make_pens
 from spiral_jax.paths import local_path, write_file
 from spiral_jax.renderers.mypaint import Brush
@@ -116,7 +116,7 @@ def save_program(
     if ending == ".png":
         save_png(path, program.render(width, brush))
     elif ending == ".gif":
-        stages = rerender(program, width, brush)
+        stages = program.stages(width, brush)
         _write_gif(path, [_scaled(stage, 1) for stage in stages], milliseconds)
     elif ending == ".svg":
         write_file(path, program.to_svg(width))

@@ -40,7 +40,7 @@ class Program:
         return len(next(iter(self.actions.values())))
 
     def render(self, width: int | None = None, brush: Any = None) -> np.ndarray:
-        """Draws the program; `environments.rerender` also returns every stage.
+        """Draws the program; `stages` also returns how it came about.
 
         Args:
           width: W in px; None takes the program's own.
@@ -52,7 +52,15 @@ class Program:
         Raises:
           ValueError, TypeError: the program, the width or the brush is not valid.
         """
-        return rerender(self, width, brush)[-1]
+        return self.stages(width, brush)[-1]
+
+    def stages(self, width: int | None = None, brush: Any = None) -> np.ndarray:
+        """Draws the program command by command; arguments and errors as in `render`.
+
+        Returns:
+          `[T+1, W, W, C]` float32 in 0..1: before the first and after every command.
+        """
+        return rerender(self, width, brush)
 
     def save(
         self,

@@ -96,6 +96,7 @@ def test_a_program_by_itself(rng):
     np.testing.assert_array_equal(again.render(), rerender(program)[-1])
     large = program.render(width=100, brush="classic/pen")
     np.testing.assert_array_equal(large, rerender(program, 100, "classic/pen")[-1])
+    np.testing.assert_array_equal(again.stages(16), rerender(program, 16))
     two = programs.programs_to_json(environment.language, [program, again])
     with pytest.raises(ValueError, match="2 programs; expected one"):
         programs.Program.from_json(two)

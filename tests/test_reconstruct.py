@@ -16,7 +16,7 @@ from spiral_jax.config import preset
 from spiral_jax.data import to_uint8
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import language_of, rerender
-from spiral_jax.programs import programs_from_json
+from spiral_jax.programs import Program, programs_from_json
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.system import make_system
 from spiral_jax.trained import TrainedAgent, load_agent
@@ -162,6 +162,42 @@ def test_the_shipped_agent_redraws_without_a_run(tmp_path):
     assert result.returncode == 0, result.stderr
     written = {path.name for path in (tmp_path / "reconstructions").iterdir()}
     assert {"reconstructions.png", "programs.json", "svg"} <= written
+    painting = {f"painting.{ending}" for ending in ("gif", "png", "svg")}
+    assert painting | {"program.json"} <= written
+
+
+def test_each_of_several_pictures_is_painted_into_a_folder_of_its_own(tmp_path):
+    black, white = np.zeros([20, 20]), np.full([20, 20], 255)
+    paths = [save(tmp_path / f"in/{name}", black) for name in ("a.png", "b/a.jpg")]
+    np.save(tmp_path / "pile.npy", np.stack([black, white]).astype(np.uint8))
+    out, size = tmp_path / "out", ["--width=64", "--brush=classic/pen"]
+    paths.append(str(tmp_path / "pile.npy"))
+    result = run("reconstruct", "--agent=mnist_conditional", f"--out={out}", *size, *paths)
+    assert result.returncode == 0, result.stderr
+    text = (out / "programs.json").read_text(encoding="utf-8")
+    _, programs = programs_from_json(text, language_of)
+    for name, program in zip(("a", "a-2", "pile-0", "pile-1"), programs):
+        assert f"{out / name}/painting.png, painting.gif, painting.svg" in result.stdout
+        own = Program.from_json((out / name / "program.json").read_bytes())
+        assert own.to_json() == program.to_json()
+        with Image.open(out / name / "painting.png") as image:
+            shown = np.asarray(image)[..., None]
+        np.testing.assert_array_equal(
+            shown, to_uint8(program.render(64, "classic/pen"))
+        )
+        with Image.open(out / name / "painting.gif") as image:
+            assert image.size == (64, 64)
+        svg = (out / name / "painting.svg").read_text(encoding="utf-8")
+        assert svg == program.to_svg(64)
+        assert svg.count("<svg") == 1
+
+
+def test_an_agent_is_named_once():
+    result = run("reconstruct", "--agent=mnist", "--run_dir=runs/x")
+    assert result.returncode != 0
+    assert "reconstruct: agent='mnist' with run_dir='runs/x': expected one" in (
+        result.stderr
+    )
 
 
 @needs_gl
@@ -182,8 +218,8 @@ def test_what_cannot_be_is_refused(flags, words, scenes_run):
 def test_agents_that_see_no_target_are_refused(tiny_config, tmp_path, monkeypatch):
     agent = TrainedAgent(make_system(tiny_config), None, 0)
     monkeypatch.setattr(reconstruct, "open_agent", lambda run_dir, data_dir: agent)
-    flagged = {"_RUN_DIR": tmp_path, "_DATA_DIR": None, "_OUT": None, "_BRUSH": None}
-    for name, value in flagged.items():
+    flagged = dict.fromkeys(("_RUN_DIR", "_DATA_DIR", "_OUT", "_BRUSH"))
+    for name, value in {"_AGENT": tmp_path, **flagged}.items():
         monkeypatch.setattr(reconstruct, name, SimpleNamespace(value=value))
     with pytest.raises(ValueError, match="is of an unconditional agent"):
         reconstruct.reconstruct([])

@@ -7,6 +7,7 @@ from spiral_jax.environments.rerender import (
     make_environment,
     register_environment,
     rerender,
+    rerender_all,
 )
 from spiral_jax.environments.scenes import Scenes, export_mjcf
 
@@ -19,4 +20,5 @@ __all__ = [
     "make_environment",
     "register_environment",
     "rerender",
+    "rerender_all",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -114,7 +114,23 @@ def rerender(
     Raises:
       ValueError, TypeError: the program, the width or the brush is not valid.
     """
-    settings = dict(program.settings)
+    return rerender_all([program], width, brush)[:, 0]
+
+
+def rerender_all(
+    programs: Sequence[Program],
+    width: int | None = None,
+    brush: str | Path | Brush | None = None,
+) -> np.ndarray:
+    """Runs programs of the same settings and length side by side, see `rerender`.
+
+    Returns:
+      `[T+1, B, W, W, C]` float32 in 0..1, of B programs.
+
+    Raises:
+      ValueError, TypeError: a program, the width or the brush is not valid.
+    """
+    settings = dict(programs[0].settings)
     if width is not None:
         settings["canvas_width"] = width
     if brush is not None:
@@ -122,11 +138,15 @@ def rerender(
             raise ValueError(f"brush={brush!r}: only paintings have one; leave it out.")
         settings["brush"] = brush
     environment = make_environment(
-        settings, batch_size=1, episode_length=len(program) + 1
+        settings, batch_size=len(programs), episode_length=len(programs[0]) + 1
     )
-    canvases = execute(environment, {k: v[:, None] for k, v in program.actions.items()})
+    actions = {
+        name: np.stack([program.actions[name] for program in programs], axis=1)
+        for name in programs[0].actions
+    }
+    canvases = execute(environment, actions)
     environment.close()
-    return canvases[:, 0]
+    return canvases
 
 
 def execute(environment: Episodes, actions: Actions) -> np.ndarray:

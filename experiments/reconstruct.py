@@ -21,7 +21,9 @@ All goes into RUN_DIR/reconstructions, or --out, or reconstructions.
 Your own pictures are files, folders, or arrays in a .npy or .npz (docs/data.md). Of each
 the square in the middle is taken, resized to the agent's canvas.
 Agents of paintings that learnt on white paper expect dark ink on light: --invert turns
-light on dark into that.
+light on dark into that. --tiles=8 paints 8 x 8 tiles of a larger picture and joins them:
+
+  python -m experiments.reconstruct photograph.jpg --tiles=8 --samples=4
 """
 
 import itertools
@@ -29,31 +31,34 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
 from spiral_jax.data.arrays import is_array, open_pictures
 from spiral_jax.data.files import Picture, decode, warn_of_others, why_unreadable
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.data.scenes import SceneImages
 from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
-from spiral_jax.rewards import negative_distance
-from spiral_jax.sampling import programs_of, sample_drawings
+from spiral_jax.reconstruction import compare, opposite_ink
 from spiral_jax.scene_accuracy import compare_programs
-from spiral_jax.trained import agent_folder, is_shipped, shipped_agent
+from spiral_jax.tiles import Tiling
+from spiral_jax.trained import TrainedAgent, agent_folder, is_shipped, shipped_agent
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run
 from .drawings import (
     PAINTING_WIDTH,
+    actions_of,
+    describe,
     export,
     redraw,
     save_painting,
     sheet_of_pairs,
+    warnings,
 )
 
 SHIPPED_AGENT = "mnist_conditional"
@@ -82,6 +87,19 @@ _IMAGES = flags.DEFINE_list(
     "same as without --images=, one after the other.",
 )
 _INVERT = flags.DEFINE_bool("invert", False, "Black becomes white in your own pictures.")
+_TILES = flags.DEFINE_integer(
+    "tiles",
+    1,
+    "Tiles a side that your own pictures are painted in, each as large as the agent's "
+    "canvas.",
+    lower_bound=1,
+)
+_SAMPLES = flags.DEFINE_integer(
+    "samples",
+    1,
+    "Drawings of each picture, or tile, of which the nearest by l2 is kept.",
+    lower_bound=1,
+)
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
@@ -96,7 +114,11 @@ SHEET_WIDTH = 128  # px of a small canvas on the sheet
 
 
 def read_images(
-    paths: Sequence[str | Path], config: Config, num_channels: int, invert: bool
+    paths: Sequence[str | Path],
+    config: Config,
+    num_channels: int,
+    invert: bool,
+    width: int | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """Reads the user's pictures as the agent's canvas would show them.
 
@@ -106,6 +128,7 @@ def read_images(
       config: of the agent.
       num_channels: of its canvas.
       invert: whether black becomes white.
+      width: W in px; None: of the agent's canvas.
 
     Returns:
       The names of N pictures, and `[N, W, W, C]` uint8.
@@ -133,7 +156,7 @@ def read_images(
     for name, read in found:
         try:
             picture = read(
-                width=config.canvas_width,
+                width=width or config.canvas_width,
                 channels=num_channels,
                 invert=invert,
                 background=config.background,
@@ -169,10 +192,8 @@ def folders_of(names: Sequence[str]) -> list[str]:
     return found
 
 
-def reconstruct(paths: Sequence[str]) -> str:
-    """Does what the flags ask for, and returns what to tell the user."""
-    paths = [local_path(path, "picture") for path in paths]
-    brush = brush_value(_BRUSH.value) if _BRUSH.value else None
+def _open() -> tuple[Path, TrainedAgent]:
+    """Opens the agent that the flags name; returns its folder as well."""
     if _AGENT.value and _RUN_DIR.value:
         raise ValueError(
             f"agent={_AGENT.value!r} with run_dir={_RUN_DIR.value!r}: expected one of "
@@ -181,61 +202,87 @@ def reconstruct(paths: Sequence[str]) -> str:
     given = _AGENT.value or _RUN_DIR.value
     folder = agent_folder(given) if given else shipped_agent(SHIPPED_AGENT)
     agent = open_agent(folder, _DATA_DIR.value)
-    system, config = agent.system, agent.system.config
-    if not config.conditional:
+    if not agent.system.config.conditional:
         raise ValueError(
             f"agent={str(folder)!r} is of an unconditional agent, which cannot be "
             "shown a picture; take one of a conditional preset, such as "
             "mnist_conditional_small, or draw with python -m experiments.sample."
         )
-    if paths:
-        channels = system.blank.shape[-1]
-        names, images = read_images(paths, config, channels, _INVERT.value)
-    else:
-        if _INVERT.value:
-            raise ValueError("invert=True is for your own pictures; name some of them.")
-        test = load_dataset(config).test
-        if _NUM.value > len(test.images):
+    return folder, agent
+
+
+def _held_out(config: Config) -> Any:
+    """Returns the first held-out pictures, in the form of their data set."""
+    for name, given in (("invert", _INVERT.value), ("tiles", _TILES.value > 1)):
+        if given:
             raise ValueError(
-                f"num={_NUM.value}: expected at most {len(test.images)}, the held-out "
-                "pictures."
+                f"{name}={flags.FLAGS[name].value} is for your own pictures; name some "
+                "of them."
             )
-        images = test.images[: _NUM.value]
+    test = load_dataset(config).test
+    if _NUM.value > len(test.images):
+        raise ValueError(
+            f"num={_NUM.value}: expected at most {len(test.images)}, the held-out "
+            "pictures."
+        )
+    return type(test)(*(field[: _NUM.value] for field in test))
+
+
+def reconstruct(paths: Sequence[str]) -> str:
+    """Does what the flags ask for, and returns what to tell the user."""
+    paths = [local_path(path, "picture") for path in paths]
+    brush = brush_value(_BRUSH.value) if _BRUSH.value else None
+    folder, agent = _open()
+    system, config, num_tiles = agent.system, agent.system.config, _TILES.value
+    _, width, channels = system.blank.shape
+    if paths:
+        width = Tiling(num_tiles, width).side
+        names, images = read_images(paths, config, channels, _INVERT.value, width)
+    else:
+        test = _held_out(config)
+        images = test.images
         names = [f"held-out {i}" for i in range(len(images))]
-    targets = to_float(images)
     # The evaluator's random keys: as many targets as it takes give its figure.
-    seed = system.seed("evaluation")
-    drawings = sample_drawings(system, agent.params, len(targets), seed, targets)
-    programs, finished = programs_of(system, drawings), drawings.canvases[-1]
-    distances = -np.asarray(negative_distance(finished, targets))
-    metrics = {"updates": agent.num_updates, "l2": float(distances.mean())}
-    said = f"mean l2 {metrics['l2']:.4g}"
+    seed, targets = system.seed("evaluation"), to_float(images)
+    paintings, finished = agent.reconstruct(images, seed, _SAMPLES.value, num_tiles)
+    blank = system.blank if num_tiles == 1 else system.blank[0, 0]
+    likeness = compare(finished, targets, blank)
+    said, metrics = describe(likeness), {"updates": agent.num_updates}
+    metrics |= {"l2": likeness.drawn.mean(), "blank": likeness.blank.mean()}
     if not paths and config.dataset == "scenes":
-        scenes = SceneImages(*(field[: len(images)] for field in test))
-        parse = compare_programs(drawings.actions, scenes, config.grid_width)
+        parse = compare_programs(actions_of(paintings), test, config.grid_width)
         metrics["parse"] = parse._asdict()
         said += f"; right are {parse}"
     metrics["targets"] = [
-        {"name": name, "l2": float(distance)} for name, distance in zip(names, distances)
+        {"name": name, "l2": l2, "blank": blank}
+        for name, l2, blank in zip(names, likeness.drawn, likeness.blank)
     ]
+    if paths:
+        opposite = opposite_ink(targets, system.blank)
+        for warning in warnings(names, likeness, opposite, config.background):
+            logging.warning("%s", warning)
     if _WIDTH.value or _BRUSH.value:
-        finished = redraw(programs, _WIDTH.value, brush)
+        finished = redraw(paintings, _WIDTH.value, brush)
     here = local_path("reconstructions")
     out = _OUT.value or (here if is_shipped(folder) else folder / "reconstructions")
     out.mkdir(parents=True, exist_ok=True)
     page = sheet_of_pairs(targets, finished)
     save_png(out / "reconstructions.png", page, max(1, SHEET_WIDTH // finished.shape[1]))
-    write_file(out / "programs.json", programs_to_json(system.language, programs))
-    write_file(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    last = export(out, programs)
+    text = json.dumps(metrics, indent=1, default=float)  # of numpy's numbers
+    write_file(out / "metrics.json", text + "\n")
+    files = ["reconstructions.png", "metrics.json"]
+    if num_tiles == 1:
+        text = programs_to_json(system.language, paintings)
+        write_file(out / "programs.json", text)
+        files += ["programs.json", export(out, paintings)]
     lines = [
-        f"{len(programs)} targets, {agent.num_updates} updates: {said}",
-        f"{out}/reconstructions.png, programs.json, metrics.json, {last}",
+        f"{len(paintings)} targets, {agent.num_updates} updates: {said}",
+        f"{out}/{', '.join(files)}",
     ]
     if paths:
         places = [out / name for name in folders_of(names)] if len(names) > 1 else [out]
-        for place, program in zip(places, programs):
-            files = save_painting(place, program, _WIDTH.value, brush)
+        for place, painting in zip(places, paintings):
+            files = save_painting(place, painting, _WIDTH.value, brush)
             lines.append(f"{place}/{', '.join(files)}")
     return "\n".join(lines)
 

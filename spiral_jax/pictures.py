@@ -19,6 +19,7 @@ from spiral_jax.types import Stroke
 
 if TYPE_CHECKING:  # programs are made of what is here
     from spiral_jax.programs import Program
+    from spiral_jax.tiles import Mosaic
 
 # What programs are saved as, and which of it a brush paints.
 ENDINGS = (".png", ".gif", ".svg", ".json")
@@ -94,7 +95,7 @@ def _scaled(picture: np.ndarray, scale: int) -> Image.Image:
 
 
 def save_program(
-    program: Program,
+    program: Program | Mosaic,
     path: str | Path,
     width: int = 512,
     brush: str | Path | Brush | None = None,
@@ -140,7 +141,7 @@ def program_to_svg(program: Program, width: int = 256) -> str:
     Raises:
       ValueError, TypeError: the program is no painting, or not valid.
     """
-    lines = _drawing(program)
+    lines = strokes_to_svg(program)
     side = program.settings["canvas_width"]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{width}" '
@@ -157,7 +158,7 @@ def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
     """
     columns = int(np.ceil(np.sqrt(len(programs))))
     rows = -(-len(programs) // columns)
-    drawings = [_drawing(program) for program in programs]
+    drawings = [strokes_to_svg(program) for program in programs]
     sides = [program.settings["canvas_width"] for program in programs]
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{columns * width}" '
@@ -179,8 +180,8 @@ def programs_to_svg(programs: Sequence[Program], width: int = 128) -> str:
     return "\n".join([*lines, "</svg>\n"])
 
 
-def _drawing(program: Program) -> list[str]:
-    """Returns the lines of a drawing in px of its canvas: paper, then a path a stroke."""
+def strokes_to_svg(program: Program) -> list[str]:
+    """Writes the inside of `program_to_svg`'s document: paper, then a path a stroke."""
     environment = program.settings.get("environment", "painting")
     if environment != "painting":
         raise ValueError(

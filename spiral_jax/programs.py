@@ -118,11 +118,18 @@ class Program:
         return programs[0]
 
 
-def programs_to_json(language: CommandLanguage, programs: list[Program]) -> str:
+def programs_to_json(
+    language: CommandLanguage, programs: list[Program], **more: int
+) -> str:
     """Writes programs as JSON: settings once, then a list of commands each.
 
     Components that a command does not use are left out, so that the file reads as what
     is drawn. All programs must share their settings.
+
+    Args:
+      language: of the commands.
+      programs: N of them.
+      **more: what else the document says, such as `tiles`; no part of the programs.
     """
     settings = dict(programs[0].settings)
     if any(dict(program.settings) != settings for program in programs):
@@ -136,7 +143,8 @@ def programs_to_json(language: CommandLanguage, programs: list[Program]) -> str:
                 for t in range(len(program))
             ]
         )
-    head = json.dumps({"format": JSON_FORMAT, "settings": settings}, indent=1)
+    document = {"format": JSON_FORMAT, **more, "settings": settings}
+    head = json.dumps(document, indent=1)
     # One command a line: easy to read, to edit and to diff.
     body = ",\n".join(
         "  [\n   " + ",\n   ".join(json.dumps(c) for c in commands) + "\n  ]"

@@ -1,16 +1,124 @@
 """How well conditional agents redraw what they are shown: l2 on held-out targets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from spiral_jax.data import Dataset, to_float
 from spiral_jax.evaluation import Evaluator, FrechetEvaluator, draw
+from spiral_jax.programs import Program
 from spiral_jax.rewards import negative_distance
+from spiral_jax.sampling import programs_of, sample_trajectories
 from spiral_jax.system import System
+from spiral_jax.types import Trajectory
 
 NUM_TARGETS = 500
+_BATCH_SIZE = 100
+_POOR = 0.9  # of what a canvas has on which nothing is drawn
+
+
+def redraw(
+    system: System, params: Any, targets: np.ndarray, seed: int, num_samples: int = 1
+) -> tuple[list[Program], np.ndarray]:
+    """Draws each target some times, and keeps the drawing that is nearest by l2.
+
+    Args:
+      system: of a conditional agent.
+      params: the policy's parameters.
+      targets: `[N, H, W, C]` float32 in 0..1.
+      seed: the same targets and seed draw the same; one sample is the first of more.
+      num_samples: drawings of each target.
+
+    Returns:
+      N programs, and the finished canvases `[N, H, W, C]` float32.
+
+    Raises:
+      ValueError: there is nothing to draw.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples={num_samples}: expected at least 1.")
+    num, batch_size = len(targets), min(len(targets), _BATCH_SIZE)
+    best: list[tuple[float, Program, np.ndarray]] = []
+    parts = sample_trajectories(
+        system, params, num * num_samples, seed, targets, batch_size
+    )
+    # Episode i is of target i modulo N.
+    drawn = (drawing for part in parts for drawing in _drawings(system, part))
+    for number, drawing in zip(range(num * num_samples), drawn):
+        if number < num:
+            best.append(drawing)
+        elif drawing[0] < best[number % num][0]:
+            best[number % num] = drawing
+    _, programs, canvases = zip(*best)
+    return list(programs), np.stack(canvases)
+
+
+def _drawings(
+    system: System, trajectory: Trajectory
+) -> Iterator[tuple[float, Program, np.ndarray]]:
+    """Yields how far from its target each drawing is, its program, and its canvas."""
+    canvases = trajectory.canvases[-1].copy()  # or all that led there would stay
+    distances = -np.asarray(negative_distance(canvases, trajectory.targets))
+    return zip(distances, programs_of(system, trajectory), canvases)
+
+
+class Likeness(NamedTuple):
+    """l2 distances to N pictures, `[N]` float32 each.
+
+    Attributes:
+      drawn: of the drawings.
+      blank: of blank canvases.
+      flat: of canvases of one colour, the picture's mean.
+    """
+
+    drawn: np.ndarray
+    blank: np.ndarray
+    flat: np.ndarray
+
+    @property
+    def poor(self) -> np.ndarray:
+        """Whether a drawing is hardly nearer than paper or one colour, `[N]` bool."""
+        one_color = self.flat < 1e-3  # of which the mean is the picture
+        nothing = np.where(one_color, self.blank, np.minimum(self.blank, self.flat))
+        return (nothing > 1e-3) & (self.drawn >= _POOR * nothing)
+
+
+def compare(drawings: np.ndarray, pictures: np.ndarray, blank: np.ndarray) -> Likeness:
+    """Measures drawings beside canvases on which nothing is drawn.
+
+    Args:
+      drawings, pictures: `[N, H, W, C]` float32 in 0..1.
+      blank: a blank canvas of theirs, `[H, W, C]`, or its pixel `[C]`.
+    """
+    flat = pictures.mean(axis=(1, 2), keepdims=True)
+    return Likeness(
+        *(
+            -np.asarray(negative_distance(canvases, pictures))
+            for canvases in (drawings, blank, flat)
+        )
+    )
+
+
+def opposite_ink(pictures: np.ndarray, blank: np.ndarray) -> np.ndarray:
+    """Says which pictures have light ink on dark where the agent's is dark on light.
+
+    Or the other way round. Such a picture is unlike the agent's paper along its edge, and
+    in its mean. Of colours nothing is said: any may be drawn.
+
+    Args:
+      pictures: `[N, H, W, C]` float32 in 0..1.
+      blank: a blank canvas `[H', W', C]`.
+
+    Returns:
+      `[N]` bool.
+    """
+    if blank.shape[-1] > 1:
+        return np.zeros(len(pictures), bool)
+    away = np.abs(pictures - blank.mean())[..., 0]
+    edge = [away[:, 0], away[:, -1], away[:, :, 0], away[:, :, -1]]
+    edge = np.median(np.concatenate(edge, axis=1), axis=1)
+    return (edge > 0.5) & (away.mean(axis=(1, 2)) > 0.5)
 
 
 class ReconstructionReport(NamedTuple):

@@ -17,9 +17,11 @@ from spiral_jax.data.files import as_shown
 from spiral_jax.parameters import check_fits, load_params, save_params
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program
+from spiral_jax.reconstruction import redraw
 from spiral_jax.run_folder import CONFIG_FILE
 from spiral_jax.sampling import programs_of, sample_drawings
 from spiral_jax.system import MakePolicy, System, make_system
+from spiral_jax.tiles import Mosaic, Tiling, join_programs
 
 # Agents that come with the package, by the names of their folders.
 _SHIPPED = Path(str(resources.files("spiral_jax") / "agents"))
@@ -60,11 +62,12 @@ class TrainedAgent(NamedTuple):
             )
         if num_drawings < 1:
             raise ValueError(f"num_drawings={num_drawings}: expected at least 1.")
-        return self._draw(num_drawings, seed, None)
+        drawings = sample_drawings(self.system, self.params, num_drawings, seed)
+        return programs_of(self.system, drawings), drawings.canvases[-1]
 
     def reconstruct(
-        self, images: np.ndarray, seed: int = 0
-    ) -> tuple[list[Program], np.ndarray]:
+        self, images: np.ndarray, seed: int = 0, num_samples: int = 1, tiles: int = 1
+    ) -> tuple[list[Program | Mosaic], np.ndarray]:
         """Redraws pictures, each in a program of its own.
 
         The agent sees them as `as_targets` makes them of its canvas' size and colours;
@@ -75,12 +78,17 @@ class TrainedAgent(NamedTuple):
           images: `[N, H, W, C]` of any size, uint8 or float in 0..1, with C = 1 (grey), 3
             (RGB) or 4 (RGBA); or `[N, H, W]`.
           seed: of the sampling; the same images and seed draw the same.
+          num_samples: drawings of each picture, of which the nearest by l2 is kept.
+          tiles: how many tiles a side a picture is painted in, see `tiles.Tiling`; each
+            is as large as the agent's canvas.
 
         Returns:
-          N programs, and the finished canvases `[N, H, W, C]` float32 in 0..1.
+          N programs, of several tiles `Mosaic`s, and the finished canvases `[N, H, W, C]`
+          float32 in 0..1.
 
         Raises:
-          ValueError: the agent is not conditional, or the images are of another form.
+          ValueError: the agent is not conditional, the images are of another form, or
+            tiles cannot be joined.
         """
         if not self.system.config.conditional:
             raise ValueError(
@@ -89,13 +97,15 @@ class TrainedAgent(NamedTuple):
                 "load_agent('mnist_conditional')."
             )
         _, width, channels = self.system.blank.shape
+        if tiles > 1 and self.system.config.dataset == "scenes":
+            raise ValueError(f"tiles={tiles}: only paintings are joined; leave it out.")
+        tiling = Tiling(tiles, width)
         background = self.system.config.background
-        targets = as_targets(images, width, channels, background)
-        return self._draw(len(targets), seed, targets)
-
-    def _draw(self, num_drawings, seed, targets) -> tuple[list[Program], np.ndarray]:
-        drawings = sample_drawings(self.system, self.params, num_drawings, seed, targets)
-        return programs_of(self.system, drawings), drawings.canvases[-1]
+        targets = as_targets(images, tiling.side, channels, background)
+        programs, canvases = redraw(
+            self.system, self.params, tiling.split(targets), seed, num_samples
+        )
+        return join_programs(programs, tiles), tiling.join(canvases)
 
 
 def as_targets(

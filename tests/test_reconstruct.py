@@ -172,7 +172,9 @@ def test_each_of_several_pictures_is_painted_into_a_folder_of_its_own(tmp_path):
     np.save(tmp_path / "pile.npy", np.stack([black, white]).astype(np.uint8))
     out, size = tmp_path / "out", ["--width=64", "--brush=classic/pen"]
     paths.append(str(tmp_path / "pile.npy"))
-    result = run("reconstruct", "--agent=mnist_conditional", f"--out={out}", *size, *paths)
+    result = run(
+        "reconstruct", "--agent=mnist_conditional", f"--out={out}", *size, *paths
+    )
     assert result.returncode == 0, result.stderr
     text = (out / "programs.json").read_text(encoding="utf-8")
     _, programs = programs_from_json(text, language_of)
@@ -182,9 +184,7 @@ def test_each_of_several_pictures_is_painted_into_a_folder_of_its_own(tmp_path):
         assert own.to_json() == program.to_json()
         with Image.open(out / name / "painting.png") as image:
             shown = np.asarray(image)[..., None]
-        np.testing.assert_array_equal(
-            shown, to_uint8(program.render(64, "classic/pen"))
-        )
+        np.testing.assert_array_equal(shown, to_uint8(program.render(64, "classic/pen")))
         with Image.open(out / name / "painting.gif") as image:
             assert image.size == (64, 64)
         svg = (out / name / "painting.svg").read_text(encoding="utf-8")

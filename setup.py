@@ -66,6 +66,7 @@ setup(
         "docs": ["mkdocs-api-autonav", "mkdocs-material", "mkdocstrings[python]"],
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
+        "ray": ["ray>=2.60"],  # populations
         "tensorboard": ["tensorboard"],  # shows what tensorboardX writes
         "test": [
             *("ipykernel", "nbclient", "pyrefly", "pytest", "pytest-xdist"),

@@ -193,6 +193,11 @@ def read_newest(folder: Path) -> Any:
         return manager.restore(steps[0], args=ocp.args.StandardRestore(like))
 
 
+def newest_step(folder: Path) -> int | None:
+    """Returns the number of updates behind the newest checkpoint in a folder, or None."""
+    return next(iter(_steps(folder)), None)
+
+
 def _open(folder: Path, **options) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(
         folder.absolute(),

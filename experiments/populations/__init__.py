@@ -1,0 +1,1 @@
+"""Populations of agents that tune their own settings; docs/population.md."""

@@ -1,3 +1,5 @@
+import dataclasses
+import importlib
 import json
 import math
 import os
@@ -368,6 +370,131 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch):
         ray_cluster.joined(),
     ):
         pass
+
+
+class InlineRay:
+    """Enough of Ray to run tasks at once, in this process."""
+
+    class exceptions:
+        class RayTaskError(Exception):
+            def __init__(self, cause):
+                self.cause = cause
+
+    @staticmethod
+    def cluster_resources():
+        return {"CPU": 4.0, "GPU": 1.0}
+
+    @staticmethod
+    def remote(function):
+        class Task:
+            def options(self, **options):
+                self.options = options
+                return self
+
+            def remote(self, *arguments):
+                try:
+                    result = function(*arguments)
+                except Exception as error:
+                    result = InlineRay.exceptions.RayTaskError(error)
+                return lambda: result
+
+        return Task()
+
+    @staticmethod
+    def wait(tasks, timeout):
+        return tasks[:1], tasks[1:]
+
+    @staticmethod
+    def get(task):
+        if isinstance(result := task(), InlineRay.exceptions.RayTaskError):
+            raise result
+        return result
+
+
+@pytest.fixture
+def on_ray(monkeypatch):
+    """The module that uses Ray, with tasks that run at once."""
+    monkeypatch.setitem(sys.modules, "ray", InlineRay)
+    monkeypatch.delitem(sys.modules, "experiments.populations.on_ray", raising=False)
+    module = importlib.import_module("experiments.populations.on_ray")
+    monkeypatch.setattr(module, "keep_memory", lambda: None)
+    yield module
+    sys.modules.pop("experiments.populations.on_ray", None)
+
+
+def test_agents_share_cores_and_gpus(on_ray):
+    assert on_ray.resources(3) == {"num_cpus": 1, "num_gpus": 1 / 3}
+    assert on_ray.resources(8) == {"num_cpus": 0.5, "num_gpus": 1 / 8}
+
+
+def fitness_by_rate(agent_config):
+    return 100 * abs(math.log(agent_config.policy_learning_rate / 1e-4))
+
+
+def test_a_population_trains_to_its_end_and_longer(tmp_path, on_ray, monkeypatch):
+    trained = []
+
+    def train(config, run_dir, **parts):
+        trained.append((run_dir.name, config.max_updates))
+        (run_dir / "checkpoints" / str(config.max_updates)).mkdir(parents=True)
+        record = {
+            "updates": config.max_updates,
+            "frechet/distance": fitness_by_rate(config),
+        }
+        write_metrics(run_dir, record)
+        return "table"
+
+    monkeypatch.setattr(trained_agents, "train", train)
+    config = dataclasses.replace(preset("mnist_small"), max_updates=30)
+    lines = []
+    for max_updates in (20, 20, 30):
+        longer = dataclasses.replace(config, max_updates=max_updates)
+        population = open_population(tmp_path)
+        assert on_ray.train_population(population, longer, RANGES, 2, lines.append)
+    assert trained == [(agent, n) for n in (10, 20, 30) for agent in PLAN.agents]
+    found = open_population(tmp_path)
+    assert len(found.generations) == 3
+    assert [len(g.get("exploits", [])) for g in found.generations] == [1, 1, 0]
+    best = min(
+        fitness_by_rate(dataclasses.replace(config, **g["hyperparameters"]))
+        for g in found.generations[-1]["agents"].values()
+    )
+    agents = found.generations[-1]["agents"]
+    assert agents[found.best()]["fitness"] == pytest.approx(best)
+    assert any("takes over" in line for line in lines)
+
+
+def test_a_population_that_is_stopped_decides_nothing(
+    tmp_path, on_ray, fake_train, monkeypatch
+):
+    population = open_population(tmp_path)
+    config = dataclasses.replace(preset("mnist_small"), max_updates=20)
+    train = trained_agents.train
+
+    def stop_after_two(*arguments, **parts):
+        if len(fake_train) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return None
+        return train(*arguments, **parts)
+
+    monkeypatch.setattr(trained_agents, "train", stop_after_two)
+    lines = []
+    assert not on_ray.train_population(population, config, RANGES, 2, lines.append)
+    assert lines[-1] == "Stopped and saved; the same command goes on from there."
+    assert population.generations == []
+    monkeypatch.setattr(trained_agents, "train", train)
+    assert on_ray.train_population(population, config, RANGES, 2, lines.append)
+    assert len(fake_train) == 8
+
+
+def test_what_an_agent_dies_of_is_raised(tmp_path, on_ray, monkeypatch):
+    def train(*arguments, **parts):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trained_agents, "train", train)
+    config = dataclasses.replace(preset("mnist_small"), max_updates=20)
+    with pytest.raises(OSError, match="No space left"):
+        on_ray.train_population(open_population(tmp_path), config, RANGES, 2, print)
 
 
 FLAGS = [

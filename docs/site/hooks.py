@@ -4,7 +4,9 @@ import posixpath
 import re
 from pathlib import Path
 
-from mkdocs.structure.files import File
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -15,7 +17,7 @@ PAGES = {
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 
 
-def on_files(files, config):
+def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds pages that stand outside of docs/."""
     for source, uri in PAGES.items():
         files.append(
@@ -24,12 +26,14 @@ def on_files(files, config):
     return files
 
 
-def on_page_markdown(markdown, page, config, files):
+def on_page_markdown(
+    markdown: str, page: Page, config: MkDocsConfig, files: Files
+) -> str:
     """Leads links of a repository to what the site has of it."""
     sources = {uri: source for source, uri in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
-    def site_link(match):
+    def site_link(match: re.Match) -> str:
         text, link, anchor = match[1], match[2], match[3] or ""
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
         if not (ROOT / target).exists():
@@ -43,8 +47,11 @@ def on_page_markdown(markdown, page, config, files):
     return LINK.sub(site_link, markdown)
 
 
-def site_uri(path, config, files):
-    """Returns where the site has a file of the repository; None for folders."""
+def site_uri(path: str, config: MkDocsConfig, files: Files) -> str | None:
+    """Returns where the site has a file of the repository; None for folders.
+
+    Modules are in the reference. Other files, but pages, are copied into the site.
+    """
     if path in PAGES:
         return PAGES[path]
     if path.startswith("docs/"):

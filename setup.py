@@ -66,7 +66,7 @@ setup(
         "docs": ["mkdocs-api-autonav", "mkdocs-material", "mkdocstrings[python]"],
         "numba": ["numba"],  # faster libmypaint brushes
         "plot": ["matplotlib"],
-        "ray": ["ray>=2.60"],  # populations
+        "ray": ["ray>=2.60"],  # populations, and actors in other processes
         "tensorboard": ["tensorboard"],  # shows what tensorboardX writes
         "test": [
             *("ipykernel", "nbclient", "pyrefly", "pytest", "pytest-xdist"),

@@ -6,9 +6,10 @@ Ctrl-C saves and stops; the same command goes on from there, as it does after a 
 at RUN_DIR/samples.png while it runs, and at curves with `tensorboard --logdir runs`.
 
 Several hosts run the same command, each with its --process_id, or, on TPU pods and under
-SLURM, with --distributed: docs/scaling.md.
+SLURM, with --distributed: docs/scaling.md. Actors on other machines: docs/ray.md.
 """
 
+import contextlib
 import dataclasses
 import shlex
 
@@ -18,6 +19,7 @@ from absl import flags
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.distributed import processes
 from spiral_jax.paths import check_utf8, local_path
+from spiral_jax.ray_cluster import joined
 from spiral_jax.train import train
 
 from .cli import as_called, define_path, run
@@ -52,6 +54,12 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "With --coordinator: this one's number, from 0."
 )
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    "",
+    "With --actors=ray: the cluster that plays, auto for the one that this machine is "
+    "in; empty: one is started here, and ended with the run.",
+)
 
 
 _SETTINGS = define_settings()
@@ -79,8 +87,14 @@ def main(argv: list[str]) -> None:
     run_dir = _RUN_DIR.value or local_path(f"runs/{_PRESET.value}")
     check_utf8(run_dir, "run_dir")
     _join_hosts()
-    config = config_from_flags()
-    table = train(config, run_dir)
+    config, address = config_from_flags(), _RAY_ADDRESS.value
+    if address and config.actors != "ray":
+        raise ValueError(
+            f"ray_address={address!r} with actors={config.actors!r}: set actors='ray', or "
+            "leave it out."
+        )
+    with joined(address) if address else contextlib.nullcontext():
+        table = train(config, run_dir)
     if table is not None:
         print(f"\n{table}\n\nThe run is in {run_dir}; draw with it by")
         command = as_called("python -m experiments.sample")

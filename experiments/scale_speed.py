@@ -24,7 +24,7 @@ from spiral_jax.training.build import (
     make_updates,
 )
 from spiral_jax.training.learner import flops_of
-from spiral_jax.training.step import TrainingState, Update
+from spiral_jax.training.step import TrainingState, Update, as_acted_on
 from spiral_jax.types import Trajectory
 
 MATMUL_SIZE = {"cpu": 2048, "gpu": 8192, "tpu": 8192}
@@ -177,6 +177,7 @@ def update_parts(system: System, trajectory: Trajectory) -> dict[str, Callable]:
 
     The first two parts are in the policy update, the last one.
     """
+    trajectory = as_acted_on(trajectory)
     updates, state = initial(system, trajectory)
     policy_update, critic_update = (jax.jit(update.apply) for update in updates)
     pictures, targets = trajectory.canvases[-1], trajectory.targets

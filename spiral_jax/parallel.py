@@ -49,8 +49,8 @@ class Parallel:
         Args:
           devices: None: the first one that JAX has.
           mode: "jit" or "pmap".
-          actor_devices: others of this process, where its actor threads run the policy;
-            none: on the first of its own that are in the group.
+          actor_devices: others of this process, where its actors run the policy; none:
+            on the first of its own that are in the group.
         """
         self._devices = devices
         self._actor_devices = actor_devices
@@ -240,7 +240,11 @@ ONE_DEVICE = Parallel()
 
 
 def choose_devices(
-    num_devices: int, mode: str, batch_size: int, num_actor_devices: int = 0
+    num_devices: int,
+    mode: str,
+    batch_size: int,
+    num_actor_devices: int = 0,
+    actor_platform: str = "",
 ) -> Parallel:
     """Makes the group that a run asks for.
 
@@ -250,10 +254,11 @@ def choose_devices(
       batch_size: must be a multiple of the number of those that learn.
       num_actor_devices: how many of them, the last ones of each process, act and do not
         learn; 0: actors share the first one that learns.
+      actor_platform: "cpu": actors use the host's CPU, beside all of them.
 
     Raises:
       ValueError: there are not so many, or none is left to learn, or the batch cannot be
-        split among those.
+        split among those; or JAX was told not to use the CPU.
     """
     num_processes = jax.process_count()
     if mode == "pmap" and num_processes > 1:
@@ -288,4 +293,13 @@ def choose_devices(
             f"batch_size={batch_size} cannot be split among {len(devices)} devices; "
             "expected a multiple of that."
         )
-    return Parallel(devices, mode, found[jax.process_index()][num_learning:used])
+    acting = found[jax.process_index()][num_learning:used]
+    if actor_platform:
+        try:
+            acting = jax.local_devices(backend=actor_platform)[:1]
+        except RuntimeError as error:
+            raise ValueError(
+                f"actor_platform={actor_platform!r}: JAX has no such device here; name it "
+                f"in JAX_PLATFORMS as well, such as {found[0][0].platform},cpu."
+            ) from error
+    return Parallel(devices, mode, acting)

@@ -34,6 +34,7 @@ class System(NamedTuple):
       actor_core: the policy compiled for acting.
       optimisers: of both networks.
       score: what pays the policy.
+      own_policy: what built the policy, if it is one of somebody's own.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class System(NamedTuple):
     actor_core: ActorCore
     optimisers: Optimisers
     score: ScoreFn
+    own_policy: "MakePolicy | None" = None
 
     def environment(self, batch_size: int, seed: int = 0) -> Episodes:
         """Makes an environment of this run's kind."""
@@ -113,6 +115,7 @@ def make_system(
             config.max_gradient_norm,
         ),
         score=score or _score(config, discriminator),
+        own_policy=policy,
     )
 
 

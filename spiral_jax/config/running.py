@@ -13,7 +13,8 @@ class RunSettings:
     actors: str = setting(
         "threads",
         "Where episodes are played: threads step environments on the CPU; device plays "
-        "the soft brush on the accelerator.",
+        "the soft brush on the accelerator; ray has a process for each actor, here or "
+        "on other machines, see docs/ray.md.",
         ACTORS,
     )
     fuse: int = setting(
@@ -33,11 +34,16 @@ class RunSettings:
         "so that all others do nothing but learn; 0: actors share the first one.",
         minimum=0,
     )
+    actor_platform: str = setting(
+        "",
+        "With actors=threads: cpu runs the policy for actors on the host's CPU, beside an "
+        "accelerator that learns; empty: as devices and actor_devices say.",
+    )
     parallel: str = setting("jit", "How learners use several devices.", PARALLEL_MODES)
     num_actors: int = setting(
         1,
-        "Actor threads of each process, with an environment each: of as many canvases as "
-        "the process has of a batch.",
+        "Actors of each learner's process; they share its part of a batch, and each has "
+        "environments of its own.",
         minimum=1,
     )
     queue_capacity: int = setting(
@@ -90,9 +96,26 @@ class RunSettings:
                 f"actor_devices={self.actor_devices} with actors='device': there the "
                 "devices that learn play as well; set actor_devices=0."
             )
+        if self.actor_platform not in ("", "cpu"):
+            raise ValueError(
+                f"actor_platform={self.actor_platform!r}: expected cpu, or empty."
+            )
+        if self.actor_platform and (self.actors == "device" or self.actor_devices):
+            raise ValueError(
+                f"actor_platform={self.actor_platform!r} with actors={self.actors!r} and "
+                f"actor_devices={self.actor_devices}: each says where actors run the "
+                "policy; leave it out."
+            )
+        if self.actors == "ray":
+            for name in ("actor_devices", "synchronous"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name}={getattr(self, name)} with actors='ray': its actors "
+                        "play ahead, on CPUs; leave it out, or set actors='threads'."
+                    )
         if self.actors != "device" and self.fuse:
             raise ValueError(
-                f"fuse={self.fuse} with actors='threads': only rollouts on the "
+                f"fuse={self.fuse} with actors={self.actors!r}: only rollouts on the "
                 "accelerator can be part of a program; set actors='device'."
             )
         if self.synchronous and self.num_actors != 1:

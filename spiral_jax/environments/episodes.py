@@ -34,7 +34,11 @@ class Episodes(dm_env.Environment):
       settings: what a program needs to be drawn again, as JSON can hold it.
       language: the commands.
       batch_size, episode_length: as given.
+      exact_in_uint8: whether canvases hold nothing but multiples of 1/255. Rollouts then
+        are a quarter as large.
     """
+
+    exact_in_uint8 = False
 
     def __init__(
         self,

@@ -38,6 +38,8 @@ class Scenes(Episodes):
       batch_size, episode_length: as given.
     """
 
+    exact_in_uint8 = True  # GL's pictures
+
     def __init__(
         self,
         *,

@@ -21,12 +21,15 @@ class Rollout(NamedTuple):
         several parts, the oldest one's.
       actor_id: who acted.
       num_rollouts: how many of them this actor has played, this one included.
+      begun: when its parameters were read, by the learner's `time.monotonic()`; of
+        several parts, the first of them.
     """
 
     trajectory: Any
     version: int
     actor_id: int
     num_rollouts: int
+    begun: float = 0.0
 
 
 class RolloutSource:
@@ -75,6 +78,10 @@ class RolloutSource:
         """How many rollouts are ready to be learnt from."""
         return 0
 
+    def metrics(self) -> dict[str, float]:
+        """Returns what is to be logged of the source, with each rollout."""
+        return {}
+
 
 def concatenate(trajectories: list[Trajectory]) -> Trajectory:
     """Puts batches of unrolls beside each other; a single one stays as it is."""
@@ -93,4 +100,5 @@ def join(parts: list[Rollout]) -> Rollout:
         min(part.version for part in parts),
         parts[0].actor_id,
         max(part.num_rollouts for part in parts),
+        min(part.begun for part in parts),
     )

@@ -1,5 +1,6 @@
 """Rollouts on the host: the policy acts, an environment on the CPU executes it."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import dm_env
 import jax
 import numpy as np
 
-from spiral_jax.data import ImageData, to_float
+from spiral_jax.data import ImageData, to_float, to_uint8
 from spiral_jax.environments.episodes import Episodes
 from spiral_jax.language import CommandLanguage
 from spiral_jax.networks import Policy
@@ -136,7 +137,7 @@ class Actor(RolloutSource):
     """One actor: environments, a policy, and a random stream of its own.
 
     By itself it is the source of a lock-step run. Otherwise several play ahead, in
-    threads, each its part of a batch.
+    threads or processes, each its part of a batch.
 
     Each rollout begins some episodes; their key, and the targets of conditional ones,
     depend on (seed, actor, index of the rollout) alone: a resumed actor goes on where
@@ -209,10 +210,14 @@ class Actor(RolloutSource):
 
     def next(self) -> Rollout:
         """Plays one rollout; the parameters are read once."""
+        begun = time.monotonic()
         version, params = self._store.latest(self._device)
         places = range(len(self._environments))
         self._unfinished = [self._rollout(place, params) for place in places]
         parts = [r.unroll(params, self._unroll_length) for r in self._unfinished]
         trajectory = concatenate(parts)
+        if self._environments[0].exact_in_uint8:
+            trajectory = trajectory._replace(canvases=to_uint8(trajectory.canvases))
         self.num_rollouts += 1
-        return Rollout(self._keep(trajectory), version, self.actor_id, self.num_rollouts)
+        trajectory = self._keep(trajectory)
+        return Rollout(trajectory, version, self.actor_id, self.num_rollouts, begun)

@@ -1,5 +1,7 @@
 """Builds the learner of a run, and where its rollouts come from."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from spiral_jax.config import Config
 from spiral_jax.data import ImageData
 from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.extensions import import_extensions
 from spiral_jax.losses import make_critic_loss, make_policy_loss
 from spiral_jax.parallel import Parallel
 from spiral_jax.replay import empty_replay
@@ -15,8 +18,9 @@ from spiral_jax.rollouts.base import TRAJECTORY_PLACES, RolloutSource
 from spiral_jax.rollouts.device import DeviceActor, DeviceRollout, FusedSource
 from spiral_jax.rollouts.host import Actor
 from spiral_jax.rollouts.queues import ParameterStore
+from spiral_jax.rollouts.ray_actors import RayActors
 from spiral_jax.rollouts.threads import ThreadedActors
-from spiral_jax.system import System
+from spiral_jax.system import MakePolicy, System, make_system
 from spiral_jax.training.learner import (
     CriticBatches,
     Learner,
@@ -154,7 +158,7 @@ def make_store(config: Config) -> ParameterStore:
     Args:
       config: says whether actors run ahead of the learner.
     """
-    ahead = config.actors == "threads" and not config.synchronous
+    ahead = config.actors != "device" and not config.synchronous
     return ParameterStore(in_lock_step=not ahead)
 
 
@@ -185,6 +189,8 @@ def make_source(
         return FusedSource(device_rollout, store, _num_fused(config), num_rollouts)
     if config.actors == "device":
         return make_device_actor(system, store, num_rollouts, images, parallel)
+    if config.actors == "ray":
+        return make_ray_actors(system, store, num_rollouts, images, parallel)
     actors = [
         make_actor(system, store, i, num_rollouts, images, parallel)
         for i in range(config.num_actors)
@@ -224,6 +230,7 @@ def make_actor(
     num_rollouts: int = 0,
     images: np.ndarray | None = None,
     parallel: Parallel | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Actor:
     """Builds an actor with environments of its own.
 
@@ -238,6 +245,8 @@ def make_actor(
       num_rollouts: how many it has played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
       parallel: the devices that learn, and that actors use; None: one of this process.
+      shard: which part of a batch the actors of this learner's process play; None: as
+        `parallel` says.
 
     Raises:
       ValueError: a batch cannot be split among all actors and an episode's stages.
@@ -249,7 +258,7 @@ def make_actor(
     if config.synchronous:
         keep = lambda trajectory: parallel.part(trajectory, TRAJECTORY_PLACES)
     else:
-        process, num_processes = parallel.shard
+        process, num_processes = shard or parallel.shard
         batch_size = _part_of_batch(config, num_processes)
         actor_id += process * config.num_actors
     return Actor(
@@ -267,6 +276,41 @@ def make_actor(
         device=device,
         keep=keep,
     )
+
+
+def make_ray_actors(
+    system: System,
+    store: ParameterStore,
+    num_rollouts: int,
+    images: np.ndarray,
+    parallel: Parallel,
+) -> RayActors:
+    """Builds actors in processes of their own; arguments as those of `make_source`."""
+    config, shard = system.config, parallel.shard
+    _part_of_batch(config, shard[1])  # refuses what they would refuse
+    return RayActors(
+        functools.partial(_make_actor_elsewhere, config, system.own_policy, shard),
+        store,
+        num_actors=config.num_actors,
+        queue_capacity=config.queue_capacity,
+        num_rollouts=num_rollouts,
+        images=images if config.conditional else None,
+    )
+
+
+def _make_actor_elsewhere(
+    config: Config,
+    policy: MakePolicy | None,
+    shard: tuple[int, int],
+    images: np.ndarray | None,
+    store: ParameterStore,
+    actor_id: int,
+    num_rollouts: int,
+) -> Actor:
+    """Builds the very actor that `make_actor` builds, in another process."""
+    import_extensions(vars(config))
+    system = make_system(config, policy=policy)
+    return make_actor(system, store, actor_id, num_rollouts, images, shard=shard)
 
 
 def _part_of_batch(config: Config, num_processes: int) -> int:

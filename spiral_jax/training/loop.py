@@ -62,7 +62,11 @@ class Run:
                 "folder, or delete this one."
             )
         devices = choose_devices(
-            config.devices, config.parallel, config.batch_size, config.actor_devices
+            config.devices,
+            config.parallel,
+            config.batch_size,
+            config.actor_devices,
+            config.actor_platform,
         )
         data, store = load_dataset(config), make_store(config)
         images = data.train.images
@@ -205,7 +209,8 @@ class Run:
         self._num_rollouts = rollout.num_rollouts
         self._group.barrier(f"update {update}")
         metrics = self._learner.step(rollout)
-        return {**metrics, "learner/queue_length": waiting}
+        metrics["learner/queue_length"] = waiting
+        return {**metrics, **self._source.metrics()}
 
     def _log(self) -> None:
         self._check_owner()
@@ -258,6 +263,7 @@ class Run:
             return self._evaluations.table(measures)
 
     def close(self) -> None:
-        """Ends all that writes; the checkpointer is closed by whoever opened it."""
+        """Ends all that plays and writes; whoever opened the checkpointer closes it."""
+        self._source.close()
         self._progress.close()
         self._metrics.close()

@@ -9,13 +9,18 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from spiral_jax import replay as replays
+from spiral_jax.data import to_float
 from spiral_jax.parallel import SAME, Parallel
 from spiral_jax.replay import Replay
 from spiral_jax.rewards import ScoreFn
 from spiral_jax.types import LearnerState, Trajectory
+
+# XLA would multiply by 1/255 instead of dividing, which is not quite what was acted on.
+_LEVELS = to_float(np.arange(256, dtype=np.uint8))
 
 
 class Update(NamedTuple):
@@ -138,6 +143,14 @@ def make_critic_update(
     return Update(_initialiser(optimiser), apply)
 
 
+def as_acted_on(trajectory: Trajectory) -> Trajectory:
+    """Returns a trajectory with its canvases as float32, exactly as the policy saw them."""
+    canvases = trajectory.canvases
+    if canvases.dtype != np.uint8:
+        return trajectory
+    return trajectory._replace(canvases=jnp.asarray(_LEVELS)[canvases])
+
+
 def make_train_step(
     policy_update: Update, critic_update: Update, average_updates: int
 ) -> Callable:
@@ -153,6 +166,7 @@ def make_train_step(
     """
 
     def train_step(state: TrainingState, trajectory: Trajectory, batch: CriticBatch):
+        trajectory = as_acted_on(trajectory)
         pictures, targets = trajectory.canvases[-1], trajectory.targets
         if targets is not None:
             pictures = jnp.concatenate([pictures, targets], axis=-1)

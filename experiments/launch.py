@@ -32,6 +32,12 @@ _PRESET = flags.DEFINE_string(
     f"Settings to start from, which other flags change. One of: {', '.join(PRESETS)}.",
 )
 _RUN_DIR = define_path("run_dir", None, "Folder of the run; runs/PRESET if not given.")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from",
+    None,
+    "The agent whose policy a new run starts from: the name of one that comes with the "
+    "package, or the folder of a run or of an exported agent. Its networks have to fit.",
+)
 _COMPILATION_CACHE = define_path(
     "compilation_cache",
     None,
@@ -94,7 +100,7 @@ def main(argv: list[str]) -> None:
             "leave it out."
         )
     with joined(address) if address else contextlib.nullcontext():
-        table = train(config, run_dir)
+        table = train(config, run_dir, init_from=_INIT_FROM.value)
     if table is not None:
         print(f"\n{table}\n\nThe run is in {run_dir}; draw with it by")
         command = as_called("python -m experiments.sample")

@@ -19,12 +19,15 @@ from spiral_jax.paths import write_file
 _SEPARATOR = "::"
 
 
-def check_fits(name: str, found: Any, wanted: Any) -> None:
+def check_fits(
+    name: str, found: Any, wanted: Any, remedy: str = "Use another run folder."
+) -> None:
     """Refuses trees of arrays whose structure or shapes are not the wanted ones.
 
     Args:
       name: what the tree is called in the error.
       found, wanted: trees of arrays, or of anything that has a shape.
+      remedy: what to do about it, the error's last sentence.
 
     Raises:
       ValueError: names the first difference.
@@ -37,7 +40,7 @@ def check_fits(name: str, found: Any, wanted: Any) -> None:
         raise ValueError(
             f"{name} does not fit this run's settings (were they changed?): {key} has "
             f"the shape {found.get(key)}, expected {wanted.get(key)}, the first of "
-            f"{len(differing)} differences. Use another run folder."
+            f"{len(differing)} differences. {remedy}"
         )
 
 

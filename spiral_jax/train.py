@@ -15,6 +15,7 @@ from spiral_jax.ownership import owned
 from spiral_jax.precision import in_float32
 from spiral_jax.rewards import ScoreFn
 from spiral_jax.system import MakePolicy, make_system
+from spiral_jax.trained import starting_from
 from spiral_jax.training.loop import Run
 
 
@@ -29,6 +30,7 @@ def train(
     score: ScoreFn | None = None,
     evaluators: Sequence[MeasureFn] = (),
     writers: Sequence[Writer] = (),
+    init_from: str | Path | None = None,
 ) -> Report | None:
     """Trains an agent, or goes on training the one in `run_dir`.
 
@@ -46,6 +48,8 @@ def train(
       policy, discriminator, optimisers, score: parts of your own, see `make_system`.
       evaluators: what else to measure at each evaluation.
       writers: where else process 0 writes metrics; closed at the end.
+      init_from: the agent, as in `load_agent`, whose policy a new run starts from; of no
+        effect on one that goes on.
 
     Returns:
       How good the agent's drawings are, beside real pictures and blank canvases; of
@@ -68,6 +72,8 @@ def train(
         optimisers=optimisers,
         score=score,
     )
+    if init_from is not None:
+        system = starting_from(system, init_from)
     with (
         contextlib.ExitStack() as signals,  # caught until all else is closed
         owned(run_dir) as owner,

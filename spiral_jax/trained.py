@@ -197,25 +197,60 @@ def load_agent(
     folder = agent_folder(name)
     path = folder / CONFIG_FILE
     if not path.exists():
-        raise FileNotFoundError(
-            f"{str(name)!r} holds no run (no config.json): expected the folder of one, "
-            f"or one of {shipped_agents()}. Train one with `spiral-jax train`."
-        )
+        raise FileNotFoundError(_no_run(repr(str(name))))
     config = Config.load(path)
     if data_dir is not None:
         moved = str(local_path(data_dir, "data_dir"))
         config = dataclasses.replace(config, data_dir=moved)
     system = make_system(config, policy=policy)
-    if (folder / PARAMS_FILE).exists():
-        params, numbers = load_params(folder / PARAMS_FILE, ("num_updates",))
-        num_updates = numbers["num_updates"]
-    else:
-        check_utf8(folder, "agent")
-        learner = read_newest(folder / "checkpoints")["learner"]
-        params, num_updates = learner["average"], learner["num_updates"]
+    params, num_updates = _read_params(folder)
     wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
     check_fits(f"The agent in {folder}", params, wanted)
-    return TrainedAgent(system, params, int(num_updates))
+    return TrainedAgent(system, params, num_updates)
+
+
+def _read_params(folder: Path) -> tuple[Any, int]:
+    """Reads the policy's averaged parameters, and how many updates are behind them."""
+    if (folder / PARAMS_FILE).exists():
+        params, numbers = load_params(folder / PARAMS_FILE, ("num_updates",))
+        return params, int(numbers["num_updates"])
+    check_utf8(folder, "agent")
+    learner = read_newest(folder / "checkpoints")["learner"]
+    return learner["average"], int(learner["num_updates"])
+
+
+def _no_run(name: str) -> str:
+    return (
+        f"{name} holds no run (no config.json): expected the folder of one, or one of "
+        f"{shipped_agents()}. Train one with `spiral-jax train`."
+    )
+
+
+def starting_from(system: System, name: str | Path) -> System:
+    """Lets training start from an agent's policy instead of a random one.
+
+    Only the policy's parameters are taken over: no critic, no optimiser, no settings.
+
+    Args:
+      system: of the run that is to begin.
+      name: of the agent, as in `load_agent`.
+
+    Raises:
+      FileNotFoundError: there is no such agent.
+      ValueError: its networks do not fit; names the first array that differs.
+    """
+    folder = agent_folder(name)
+    if not (folder / CONFIG_FILE).exists():
+        raise FileNotFoundError(_no_run(f"init_from={str(name)!r}"))
+    params, _ = _read_params(folder)
+    wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
+    remedy = (
+        "Take over what shapes the networks (policy, conditional, canvas_width, "
+        f"grid_width, brush_sizes, use_color, ...) from {folder / CONFIG_FILE}."
+    )
+    check_fits(f"init_from={str(name)!r}", params, wanted, remedy)
+    params = jax.tree.map(np.asarray, params)
+    return system._replace(policy=system.policy._replace(init=lambda key: params))
 
 
 def export_agent(agent: TrainedAgent, folder: Path) -> None:

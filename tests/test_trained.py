@@ -21,6 +21,7 @@ from spiral_jax.measures import frechet_distance
 from spiral_jax.parameters import load_params, save_params
 from spiral_jax.renderers.mypaint import load_brush, read_brush_text
 from spiral_jax.system import make_system
+from spiral_jax.tiles import Tiling, join_programs
 from spiral_jax.trained import (
     TrainedAgent,
     agent_folder,
@@ -29,6 +30,7 @@ from spiral_jax.trained import (
     is_shipped,
     load_agent,
     shipped_agent,
+    starting_from,
 )
 from tests.conftest import assert_trees_equal
 
@@ -255,6 +257,53 @@ def test_data_that_have_moved(agent, tmp_path, monkeypatch):
     config = load_agent("run", "data/here").system.config
     assert config.data_dir == str(tmp_path / "data" / "here")
     assert dataclasses.replace(config, data_dir="") == agent.system.config
+
+
+def test_training_starts_from_an_agent_whose_networks_fit(agent, tiny_config, tmp_path):
+    export_agent(agent, tmp_path / "agent")
+    other = make_system(dataclasses.replace(tiny_config, seed=5, reward="final"))
+    system = starting_from(other, tmp_path / "agent")
+    assert_trees_equal(system.initial_policy(), agent.params)
+    assert system.config == other.config
+    colored = make_system(dataclasses.replace(tiny_config, use_color=True))
+    words = r"init_from='.*agent' does not fit .*: policy\S* has the shape .*expected"
+    with pytest.raises(ValueError, match=words) as caught:
+        starting_from(colored, tmp_path / "agent")
+    assert str(tmp_path / "agent" / "config.json") in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="init_from='mnits' holds no run"):
+        starting_from(other, "mnits")
+
+
+def test_more_samples_are_nearer_and_begin_with_the_first(conditional, rng):
+    images = rng.random([3, 16, 16, 1]).astype(np.float32)
+    images = to_float(to_uint8(images))
+    distance = lambda canvases: np.linalg.norm((canvases - images).reshape(3, -1), axis=1)
+    programs, one = conditional.reconstruct(images, seed=3)
+    better, many = conditional.reconstruct(images, seed=3, num_samples=6)
+    assert (distance(many) <= distance(one)).all()
+    assert (distance(many) < distance(one)).any()
+    for program, canvas in zip(better, many):
+        np.testing.assert_allclose(program.render(), canvas, atol=1e-6)
+    same = distance(many) == distance(one)
+    assert all(
+        (a.to_json() == b.to_json()) == s for a, b, s in zip(programs, better, same)
+    )
+    with pytest.raises(ValueError, match="num_samples=0: expected at least 1"):
+        conditional.reconstruct(images, num_samples=0)
+
+
+def test_a_large_picture_is_painted_in_tiles(conditional, rng):
+    """Tiles of 16 px share 2 px: 3 of them make 44 px, each by the agent as alone."""
+    images = to_float(to_uint8(rng.random([2, 44, 44, 1])))
+    mosaics, canvases = conditional.reconstruct(images, seed=3, tiles=3)
+    assert canvases.shape == images.shape
+    tiling = Tiling(3, 16)
+    programs, tiles = conditional.reconstruct(tiling.split(images), seed=3)
+    np.testing.assert_array_equal(canvases, tiling.join(tiles))
+    assert [m.to_json() for m in mosaics] == [
+        m.to_json() for m in join_programs(programs, 3)
+    ]
+    np.testing.assert_allclose(mosaics[1].render(), canvases[1], atol=1e-6)
 
 
 def test_params_of_another_kind_are_refused(agent, tmp_path):

@@ -24,7 +24,7 @@ VERSION = re.search(
 # What `spiral-jax` runs: scripts of experiments/, and what they import from there. The
 # wheel has them as spiral_jax.commands: others have an `experiments` of their own.
 COMMANDS = "spiral_jax.commands"
-SCRIPTS = ["launch", "sample", "reconstruct", "evaluate", "export_agent"]
+SCRIPTS = ["launch", "sample", "reconstruct", "evaluate", "export_agent", "app"]
 PARTS = ["__main__", "cli", "curves", "drawings", "memory", "settings"]
 
 setup(
@@ -61,6 +61,7 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "app": ["gradio>=6"],
         "cuda12": ["jax[cuda12]"],  # NVIDIA GPUs
         "tpu": ["jax[tpu]"],
         "docs": ["mkdocs-api-autonav", "mkdocs-material", "mkdocstrings[python]"],

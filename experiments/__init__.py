@@ -12,4 +12,5 @@ COMMANDS = {
     "reconstruct": "reconstruct",
     "evaluate": "evaluate",
     "export": "export_agent",
+    "app": "app",
 }

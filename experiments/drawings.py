@@ -7,7 +7,7 @@ import numpy as np
 
 from spiral_jax.environments import export_mjcf
 from spiral_jax.paths import write_file
-from spiral_jax.pictures import programs_to_svg, sheet
+from spiral_jax.pictures import programs_to_svg, save_png, save_stages, sheet
 from spiral_jax.programs import Program
 from spiral_jax.reconstruction import Likeness
 from spiral_jax.tiles import Mosaic
@@ -109,15 +109,15 @@ def save_painting(
       The names of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    size, painted = width or PAINTING_WIDTH, ["painting.png", "painting.gif"]
-    for name in painted:
-        painting.save(folder / name, size, brush)
-    others = ["program.json"]
-    if is_painting(painting):
-        others.insert(0, "painting.svg")
+    size = width or PAINTING_WIDTH
+    stages = painting.stages(size, brush)  # once for both
+    save_png(folder / "painting.png", stages[-1])
+    save_stages(folder / "painting.gif", stages)
+    others = ["painting.svg"] if is_painting(painting) else []
+    others.append("program.json")
     for name in others:
         painting.save(folder / name, size)
-    return [*painted, *others]
+    return ["painting.png", "painting.gif", *others]
 
 
 def is_painting(program: Painting) -> bool:

@@ -73,6 +73,11 @@ def save_gif(
     _write_gif(path, frames, milliseconds)
 
 
+def save_stages(path: str | Path, stages: np.ndarray, milliseconds: int = 400) -> None:
+    """Writes the stages of a drawing `[T+1, H, W, C]` as `save_gif` does, no sheet."""
+    _write_gif(path, [_scaled(stage, 1) for stage in stages], milliseconds)
+
+
 def _write_gif(path: str | Path, frames: list[Image.Image], milliseconds: int) -> None:
     file = io.BytesIO()
     frames[0].save(
@@ -117,8 +122,7 @@ def save_program(
     if ending == ".png":
         save_png(path, program.render(width, brush))
     elif ending == ".gif":
-        stages = program.stages(width, brush)
-        _write_gif(path, [_scaled(stage, 1) for stage in stages], milliseconds)
+        save_stages(path, program.stages(width, brush), milliseconds)
     elif ending == ".svg":
         write_file(path, program.to_svg(width))
     else:

@@ -11,14 +11,19 @@ import pytest
 from PIL import Image
 
 from experiments import reconstruct
-from experiments.drawings import sheet_of_pairs
+from experiments.drawings import sheet_of_pairs, warnings
 from spiral_jax.config import preset
 from spiral_jax.data import to_uint8
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import language_of, rerender
 from spiral_jax.programs import Program, programs_from_json
-from spiral_jax.reconstruction import ReconstructionEvaluator
+from spiral_jax.reconstruction import (
+    ReconstructionEvaluator,
+    compare,
+    opposite_ink,
+)
 from spiral_jax.system import make_system
+from spiral_jax.tiles import Mosaic
 from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
 from tests.test_experiments import ROOT, run
@@ -190,6 +195,63 @@ def test_each_of_several_pictures_is_painted_into_a_folder_of_its_own(tmp_path):
         svg = (out / name / "painting.svg").read_text(encoding="utf-8")
         assert svg == program.to_svg(64)
         assert svg.count("<svg") == 1
+
+
+def test_a_photograph_is_painted_in_tiles_and_remarked_upon(tmp_path, rng):
+    """A digits agent, shown dark noise with a light spot, in two tiles a side."""
+    photograph = rng.integers(60, 120, [80, 90, 3])
+    photograph[30:40, 30:40] = 250
+    picture = save(tmp_path / "photo.png", photograph)
+    flags = ["--tiles=2", "--samples=2", f"--out={tmp_path}", "--width=96", picture]
+    result = run("reconstruct", "--agent=mnist_conditional", *flags)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    words = f"l2 {metrics['l2']:.4g}, a blank canvas has {metrics['blank']:.4g}"
+    assert words in result.stdout
+    assert f"{picture}: light ink on dark where this agent draws dark on light. " in (
+        result.stderr
+    )
+    mosaic = Mosaic.from_json((tmp_path / "program.json").read_bytes())
+    assert mosaic.num_tiles == 2
+    with Image.open(tmp_path / "painting.png") as image:
+        assert image.size == (96, 96)
+
+
+def test_pictures_of_the_opposite_ink_are_noticed():
+    """Lines on paper, either way round; a filled shape; a dark frame; noise."""
+    line, shape, frame = (np.ones([8, 8, 1]) for _ in range(3))
+    line[4], shape[1:7, 1:7] = 0, 0
+    frame[[0, -1]], frame[:, [0, -1]] = 0, 0
+    pictures = np.stack([line, 1 - line, shape, 1 - shape, frame])
+    white, black = np.ones([8, 8, 1]), np.zeros([8, 8, 1])
+    found = opposite_ink(pictures, white)
+    assert found.tolist() == [False, True, False, False, False]
+    assert opposite_ink(1 - pictures, black).tolist() == found.tolist()
+    rgb = np.repeat(pictures, 3, axis=3)
+    assert not opposite_ink(rgb, np.ones([8, 8, 3])).any()
+
+
+def test_drawings_no_nearer_than_nothing_are_named():
+    """A line drawn, half drawn, not drawn; a drawing no nearer than one grey; paper."""
+    line = np.ones([8, 8, 1], np.float32)
+    line[4] = 0
+    half, noise = line.copy(), np.full([8, 8, 1], 0.2, np.float32)
+    half[4, :4], noise[::2] = 1, 0
+    paper = np.ones([8, 8, 1], np.float32)
+    pictures = np.stack([line, line, line, noise, paper])
+    drawings = np.stack([line, half, paper, 0 * paper, line])
+    likeness = compare(drawings, pictures, paper)
+    assert likeness.drawn[1] == pytest.approx(2)
+    assert likeness.blank[:3].tolist() == pytest.approx([8**0.5] * 3)
+    assert likeness.flat[3] == pytest.approx(0.8)
+    assert likeness.poor.tolist() == [False, False, True, True, False]
+    names = [f"{i}.png" for i in range(5)]
+    (said,) = warnings(names, likeness, np.zeros(5, bool), "white")
+    assert said.startswith("2.png, 3.png: l2 ")
+    assert "has not learnt to draw such pictures" in said
+    said, _ = warnings(names, likeness, np.arange(5) == 3, "black")
+    assert said.startswith("3.png: dark ink on light where this agent draws light on")
+    assert "--invert" in said
 
 
 def test_an_agent_is_named_once():

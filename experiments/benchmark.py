@@ -3,6 +3,7 @@ r"""Measures the parts of a run on this machine, and names the bottleneck.
   python -m experiments.benchmark system --preset=mnist_small
   python -m experiments.benchmark render
   python -m experiments.benchmark scenes
+  python -m experiments.benchmark actors
   python -m experiments.benchmark scale --preset=mnist --compute_dtype=bfloat16
   python -m experiments.benchmark convolution
   python -m experiments.benchmark networks --json=networks.json
@@ -11,7 +12,9 @@ r"""Measures the parts of a run on this machine, and names the bottleneck.
 the queue included. `render` compares renderers with libmypaint (if this system has it,
 see spiral_jax/renderers/libmypaint.py), pinned to one core and in two threads: strokes/s
 per brush and size. `scenes` times the MuJoCo environment: frames/s per canvas width,
-with and without shadows, in one thread and in two, and the parts of a frame.
+with and without shadows, in one thread and in two, and the parts of a frame. `actors`
+plays rollouts in one thread and in two, and in one process of Ray's and in two: frames/s
+of the soft brush, the pen and scenes.
 `scale` trains with rollouts by threads, on the device, and fused with the learners
 (--fuse iterations a call), on 1, 2, 4 ... devices: updates/s and frames/s, and the share
 that is of the FLOP/s of a large matrix product; then the parts of an iteration, and what
@@ -32,6 +35,7 @@ import jax
 import numpy as np
 from absl import flags
 
+from experiments.actor_speed import benchmark_actors
 from experiments.cli import define_path, run
 from experiments.memory import keep_memory
 from experiments.network_speed import benchmark_networks
@@ -158,6 +162,7 @@ BENCHMARKS = {
     "system": benchmark_system,
     "render": benchmark_render,
     "scenes": lambda: benchmark_scenes(_SECONDS.value),
+    "actors": lambda: benchmark_actors(_SECONDS.value),
     "scale": measure_scale,
     "convolution": benchmark_convolution,
     "networks": lambda: benchmark_networks(_SECONDS.value, _JSON.value),

@@ -96,8 +96,8 @@ def main(argv: list[str]) -> None:
     config, address = config_from_flags(), _RAY_ADDRESS.value
     if address and config.actors != "ray":
         raise ValueError(
-            f"ray_address={address!r} with actors={config.actors!r}: set actors='ray', or "
-            "leave it out."
+            f"ray_address={address!r} with actors={config.actors!r}: set actors='ray' "
+            "with it, or leave it out."
         )
     with joined(address) if address else contextlib.nullcontext():
         table = train(config, run_dir, init_from=_INIT_FROM.value)

@@ -299,7 +299,7 @@ def choose_devices(
             acting = jax.local_devices(backend=actor_platform)[:1]
         except RuntimeError as error:
             raise ValueError(
-                f"actor_platform={actor_platform!r}: JAX has no such device here; name it "
-                f"in JAX_PLATFORMS as well, such as {found[0][0].platform},cpu."
+                f"actor_platform={actor_platform!r}: JAX has no such device here; name "
+                f"it in JAX_PLATFORMS as well, such as {found[0][0].platform},cpu."
             ) from error
     return Parallel(devices, mode, acting)

@@ -106,9 +106,9 @@ class Trajectory(NamedTuple):
     """A batch of unrolls, as the actor hands it to the learner.
 
     Attributes:
-      canvases: `[T+1, B, H, W, C]` float32, or uint8 where that is exact; `canvases[t]` is
-        what the policy saw before command `t`; `canvases[T]`, at the end of an episode,
-        is the finished picture.
+      canvases: `[T+1, B, H, W, C]` float32, or uint8 where that is exact; `canvases[t]`
+        is what the policy saw before command `t`; `canvases[T]`, at the end of an
+        episode, is the finished picture.
       action_masks: `[T, B]` float32 each: 1 where the *previous* command used the
         component (the environment's observation).
       actions: `[T, B]` int32 each.

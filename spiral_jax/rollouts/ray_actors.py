@@ -26,7 +26,7 @@ from spiral_jax.rollouts.queues import POLL_SECONDS, ParameterStore, Stopped
 
 # The same exception so often, or as many deaths without a rollout between them, is a bug.
 MAX_FAILURES = 3
-# A head that does not answer for so long is gone. Ray itself ends this process after 60 s.
+# A head that is silent for so long is gone. Ray itself ends this process after 60 s.
 HEAD_SECONDS = 20.0
 BEAT_SECONDS = 2.0
 # How long is waited for what may never end once the head is gone.

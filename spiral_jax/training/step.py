@@ -144,7 +144,7 @@ def make_critic_update(
 
 
 def as_acted_on(trajectory: Trajectory) -> Trajectory:
-    """Returns a trajectory with its canvases as float32, exactly as the policy saw them."""
+    """Returns a trajectory with float32 canvases, exactly as the policy saw them."""
     canvases = trajectory.canvases
     if canvases.dtype != np.uint8:
         return trajectory

@@ -218,17 +218,15 @@ def main(argv: list[str]) -> None:
         _EXPLOIT_UPDATES.value,
         _EXPLOIT_MINUTES.value,
     )
-    plan.num_generations(config.max_updates, config.max_minutes)  # refuses what has none
-    ranges()
+    ranges()  # refused before anything is made, as is a population without an end
+    plan.num_generations(config.max_updates, config.max_minutes)
     if importlib.util.find_spec("ray") is None:
         raise ValueError(ray_cluster.MISSING)
     if importlib.util.find_spec("matplotlib") is None:
         raise ValueError("no matplotlib: pip install 'spiral_jax[plot]'.")
     jax.config.update("jax_platforms", "cpu")  # of this process; agents train elsewhere
-    # Agents that share a GPU share its memory.
-    share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / _num_concurrent():.3f}"}
     with (  # Ray first: it forks, which JAX's threads would not survive
-        ray_cluster.joined(_RAY_ADDRESS.value, _num_concurrent(), share),
+        ray_cluster.joined(_RAY_ADDRESS.value, _num_concurrent()),
         owned(folder),
     ):
         population = _train(folder, plan, config)

@@ -3,16 +3,14 @@
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 ATTEMPTS = 3
 MISSING = "no Ray: pip install 'spiral_jax[ray]'."
 
 
 @contextlib.contextmanager
-def joined(
-    address: str = "", num_cpus: int | None = None, env: Mapping[str, str] | None = None
-) -> Iterator[None]:
+def joined(address: str = "", num_cpus: int | None = None) -> Iterator[None]:
     """Joins a Ray cluster, or starts one on this machine and ends it again.
 
     Args:
@@ -20,7 +18,6 @@ def joined(
         one.
       num_cpus: how many a cluster started here claims to have; None: those that there
         are.
-      env: environment variables of all processes that Ray starts for us.
 
     Raises:
       ValueError: Ray is not installed, or no cluster answers.
@@ -30,12 +27,10 @@ def joined(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")
     try:
-        import ray
+        import ray  # pyrefly: ignore[missing-import]
     except ImportError as error:
         raise ValueError(MISSING) from error
     quiet = {"log_to_driver": False, "logging_level": "error"}
-    if env:
-        quiet["runtime_env"] = {"env_vars": dict(env)}
     try:
         if address:
             ray.init(address, **quiet)
@@ -61,7 +56,7 @@ def _start(**options) -> None:
     Raises:
       RuntimeError: it does not start.
     """
-    import ray
+    import ray  # pyrefly: ignore[missing-import]
 
     psutil = importlib.import_module("psutil")  # ray brings its own
     others = set(psutil.Process().children())

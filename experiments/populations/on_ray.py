@@ -7,6 +7,7 @@ JAX imported. docs/population.md says why Ray Tune is not used.
 
 import dataclasses
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +29,13 @@ WAIT_SECONDS = 0.5
 _CACHE = "compilation_cache"  # in the population's folder
 
 
-def _train(folder: Path, agent: str, settings: dict[str, Any]) -> Progress | None:
+def _train(
+    folder: Path, agent: str, settings: dict[str, Any], gpu_share: float
+) -> Progress | None:
     """Trains an agent to the end of its generation, in a process of Ray's."""
     keep_memory()
+    if 0 < gpu_share < 1:  # agents that share a GPU share its memory; before JAX asks
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpu_share:.3f}")
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(folder / _CACHE))
     import_extensions(settings)
@@ -106,10 +111,11 @@ def _train_all(
     """Trains all agents to the end of the generation; None if they were stopped."""
     generation, plan = population.generation, population.plan
     # Called again if its process dies; then it goes on from its last checkpoint.
-    task = ray.remote(_train).options(max_retries=RETRIES, **resources(num_concurrent))
-    settings = dataclasses.asdict(config)
+    share = resources(num_concurrent)
+    task = ray.remote(_train).options(max_retries=RETRIES, **share)
+    common = (dataclasses.asdict(config), share["num_gpus"])
     agents = {
-        task.remote(population.folder, agent, settings): agent for agent in plan.agents
+        task.remote(population.folder, agent, *common): agent for agent in plan.agents
     }
     progress: dict[str, Progress] = {}
     waiting = list(agents)

@@ -36,8 +36,8 @@ class RunSettings:
     )
     actor_platform: str = setting(
         "",
-        "With actors=threads: cpu runs the policy for actors on the host's CPU, beside an "
-        "accelerator that learns; empty: as devices and actor_devices say.",
+        "With actors=threads: cpu runs the policy for actors on the host's CPU, beside "
+        "an accelerator that learns; empty: as devices and actor_devices say.",
     )
     parallel: str = setting("jit", "How learners use several devices.", PARALLEL_MODES)
     num_actors: int = setting(

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -497,42 +496,92 @@ def test_what_an_agent_dies_of_is_raised(tmp_path, on_ray, monkeypatch):
         on_ray.train_population(open_population(tmp_path), config, RANGES, 2, print)
 
 
-FLAGS = [
-    *(flag for flag in TINY if "max_updates" not in flag),
-    *("--canvas_width=16", "--replay_batches=3", "--log_updates=5", "--fitness=critic"),
-    *("--num_agents=3", "--num_concurrent=1", "--exploit_updates=10", "--max_updates=20"),
-]
+# A population whose agents train in no time, but in Ray's processes. One dies at once.
+SESSION = """
+import dataclasses, json, os, signal, sys
+from pathlib import Path
+
+from experiments.populations import agents, on_ray
+from experiments.populations.state import Plan, Population, Range
+from spiral_jax import ray_cluster
+from spiral_jax.config import preset
+
+folder, ray_trains = Path(sys.argv[1]), on_ray._train
 
 
-def test_a_population_is_killed_and_goes_on(tmp_path):
-    pytest.importorskip("ray", reason="needs Ray: pip install 'spiral_jax[ray]'")
-    folder = tmp_path / "population"
-    flags = [f"--population_dir={folder}", *FLAGS]
-    command = [sys.executable, "-m", "experiments.population", *flags]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def train(config, run_dir, **parts):
+    (run_dir / "checkpoints" / str(config.max_updates)).mkdir(parents=True)
+    with (folder / "trained.txt").open("a") as file:
+        file.write(f"{run_dir.name} {config.max_updates}\\n")
+    if run_dir.name == "agent_01" and not (folder / "died").exists():
+        (folder / "died").touch()
+        (run_dir / "checkpoints" / str(config.max_updates)).rmdir()
+        os.kill(os.getpid(), signal.SIGKILL)
+    record = {"updates": config.max_updates, "frames": 1, "minutes": 0.1}
+    record["frechet/distance"] = 1e6 * config.policy_learning_rate
+    (run_dir / "metrics.jsonl").write_text(json.dumps(record))
+    return "table"
+
+
+def task(*arguments):
+    agents.train = train
+    return ray_trains(*arguments)
+
+
+on_ray._train = task
+config = dataclasses.replace(preset("mnist_small"), max_updates=20)
+ranges = {"policy_learning_rate": Range(1e-5, 3e-4)}
+population = Population.open(folder, Plan(3, "frechet", 10, 5.0), ranges, seed=0)
+with ray_cluster.joined(num_cpus=1):
+    on_ray.train_population(
+        population, config, ranges, 1, lambda line: print(line, flush=True)
     )
+"""
+
+
+def test_processes_of_ray_and_the_command_may_be_killed(tmp_path):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'spiral_jax[ray]'")
+    command = [sys.executable, "-c", SESSION, str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, **pipes)
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if "agent_00" in line:
+        if "agent_01" in line:  # whose process died, and was replaced
             break
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert "generation 1 of 2: agent_00" in lines[-1], "".join(lines)
-    time.sleep(2)
-    first = json.loads((folder / "agents" / "agent_00" / "generation.json").read_text())
-    result = run("population", *flags)
-    assert result.returncode == 0, result.stdout + result.stderr
-    population = Population.load(folder)
-    ended = population.generations[0]["agents"]["agent_00"]
-    assert ended["fitness"] == first["fitness"]  # was not trained again
-    assert [g["agents"]["agent_02"]["updates"] for g in population.generations] == [
-        10,
-        20,
-    ]
+    assert "generation 1 of 2: agent_01" in lines[-1], "".join(lines)
+    result = subprocess.run(command, cwd=ROOT, timeout=600, check=False, **pipes)
+    assert result.returncode == 0, result.stdout
+    population = Population.load(tmp_path)
+    assert population.generation == 2
+    assert len(population.generations) == 2
     assert len(population.generations[0]["exploits"]) == 1
-    assert json.loads((folder / "best" / "config.json").read_text())["max_updates"] == 20
-    assert (folder / "population.png").exists()
-    steps = Schedule.load(folder / "schedule.json").steps
-    assert steps[-1]["until_updates"] == 20
+    trained = (tmp_path / "trained.txt").read_text().split("\n")
+    assert trained.count("agent_00 10") == 1  # not again after the kill
+    assert trained.count("agent_01 10") == 2
+    assert all(trained.count(f"{agent} 20") == 1 for agent in PLAN.agents[:3])
+
+
+FLAGS = [
+    *(flag for flag in TINY if "max_updates" not in flag),
+    *("--canvas_width=16", "--replay_batches=3", "--log_updates=5", "--num_agents=2"),
+    *("--num_concurrent=1", "--exploit_updates=10", "--max_updates=20"),
+]
+
+
+@pytest.mark.slow
+def test_a_population_leaves_a_run_that_can_be_used(tmp_path):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'spiral_jax[ray]'")
+    result = run("population", f"--population_dir={tmp_path}", *FLAGS)
+    assert result.returncode == 0, result.stdout + result.stderr
+    population = Population.load(tmp_path)
+    assert len(population.generations[0]["exploits"]) == 1
+    assert (
+        json.loads((tmp_path / "best" / "config.json").read_text())["max_updates"] == 20
+    )
+    assert (tmp_path / "population.png").exists()
+    assert Schedule.load(tmp_path / "schedule.json").steps[-1]["until_updates"] == 20
+    result = run("evaluate", f"--run_dir={tmp_path / 'best'}")
+    assert "after 20 updates" in result.stdout, result.stderr

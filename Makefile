@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 PACKAGES ?= --requirement requirements.txt
 DEMO_MINUTES ?= 10
 
-.PHONY: demo test slow faults wheel-test lint format docs
+.PHONY: demo test test-all slow faults wheel-test lint format docs
 
 # Old Pythons would only learn from pip that one package after the other is not for them.
 $(VENV)/installed: requirements.txt setup.py
@@ -24,6 +24,9 @@ demo: $(VENV)/installed
 	$(RUN) -m experiments.sample --run_dir=runs/demo
 
 test: $(VENV)/installed
+	$(RUN) -m pytest -m "not slow and not thorough" --ignore=tests/devices -n auto --dist worksteal
+
+test-all: $(VENV)/installed
 	$(RUN) -m pytest -m "not slow" --ignore=tests/devices -n auto --dist worksteal
 	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(RUN) -m pytest tests/devices
 

@@ -21,6 +21,8 @@ from spiral_jax.tiles import Mosaic
 from tests.test_experiments import ROOT
 from tests.test_pictures import SVG
 
+pytestmark = pytest.mark.thorough
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # A picture file that falls onto the page, as from a desktop.
 DROP = """([bytes, name]) => {

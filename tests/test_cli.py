@@ -15,6 +15,8 @@ from experiments.cli import as_called, brush_value, explain, one_line
 from spiral_jax.metrics import NotFiniteError
 from tests.test_experiments import ROOT, run
 
+pytestmark = pytest.mark.thorough
+
 SCRIPTS = [
     path
     for path in sorted((ROOT / "experiments").rglob("*.py"))

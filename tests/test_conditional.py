@@ -30,6 +30,8 @@ from spiral_jax.training.step import CriticBatch, make_train_step
 from spiral_jax.types import Trajectory
 from tests.conftest import assert_trees_equal, needs_gl
 
+pytestmark = pytest.mark.thorough
+
 KEY = jax.random.key(0)
 
 

@@ -26,6 +26,8 @@ from spiral_jax.training.build import (
     make_source,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("compat", [None, "deepmind"])
 def test_painting_on_the_device_is_painting(compat, rng):

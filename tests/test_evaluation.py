@@ -14,6 +14,8 @@ from spiral_jax.measures import frechet_distance, precision_and_recall
 from spiral_jax.system import make_system
 from spiral_jax.trained import load_agent
 
+pytestmark = pytest.mark.thorough
+
 
 def test_means_and_ranges_over_networks(rng):
     """Two networks; to the second one drawings are ten apart from real pictures."""

@@ -12,6 +12,8 @@ from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.environments.painting import language_of
 from spiral_jax.programs import programs_from_json
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 TINY = [
     "--canvas_width=32",

@@ -22,6 +22,8 @@ from spiral_jax.names import ENVIRONMENTS
 from spiral_jax.networks.presets import PRESETS as SIZES
 from spiral_jax.programs import Program
 
+pytestmark = pytest.mark.thorough
+
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S

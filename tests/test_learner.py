@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from experiments.network_speed import flop_of_products
 from experiments.scale_speed import initial, products_of, visit
@@ -14,6 +15,8 @@ from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
 from spiral_jax.training.build import make_actor, make_learner
 from spiral_jax.training.step import make_policy_update
+
+pytestmark = pytest.mark.thorough
 
 
 def test_average_is_the_mean_at_first_and_exponential_later(tiny_config):

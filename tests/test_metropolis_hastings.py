@@ -18,6 +18,8 @@ from spiral_jax.data.scenes import num_part_values, sample_scenes
 from tests.conftest import needs_gl
 from tests.test_experiments import run
 
+pytestmark = pytest.mark.thorough
+
 # Two shapes, three cells, all else fixed; up to three objects: 78 lists of objects.
 TOY = Prior((2, 3, 1, 1, 1, 1), max_objects=3)
 

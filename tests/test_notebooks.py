@@ -15,6 +15,8 @@ from PIL import Image
 
 from tests.conftest import needs_gl
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "experiments" / "notebooks"
 # What the cell "# SIZE" sets instead: nothing is learnt, everything runs.

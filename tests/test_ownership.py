@@ -16,6 +16,8 @@ import pytest
 from spiral_jax import ownership
 from spiral_jax.ownership import OwnerError, take
 
+pytestmark = pytest.mark.thorough
+
 HOLDER = """
 import sys, time
 from pathlib import Path

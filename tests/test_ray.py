@@ -27,6 +27,8 @@ from spiral_jax.train import train
 from spiral_jax.training.build import make_actor, make_source
 from tests.conftest import assert_trees_equal, needs_gl
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -28,6 +28,8 @@ from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
 from tests.test_experiments import ROOT, run
 
+pytestmark = pytest.mark.thorough
+
 MNIST = dataclasses.replace(preset("mnist_conditional_small"), canvas_width=16)
 
 

@@ -26,6 +26,8 @@ from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 from tests.conftest import SHARED_DATA, needs_gl, write_faces
 from tests.test_experiments import run
 
+pytestmark = pytest.mark.thorough
+
 
 def test_curves_are_read_by_hand(tmp_path):
     records = [

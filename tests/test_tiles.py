@@ -12,6 +12,8 @@ from spiral_jax.programs import Program, programs_from_json
 from spiral_jax.tiles import Mosaic, Tiling, join_programs
 from tests.test_pictures import SVG, rasterised
 
+pytestmark = pytest.mark.thorough
+
 SOFT = {"canvas_width": 32, "grid_width": 8, "brush_sizes": (4, 12)}
 
 

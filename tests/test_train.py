@@ -30,6 +30,8 @@ from spiral_jax.training import evaluations, loop
 from spiral_jax.training.build import make_actor
 from tests.conftest import assert_trees_equal
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(autouse=True)
 def no_evaluation(monkeypatch):

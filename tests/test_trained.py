@@ -34,6 +34,8 @@ from spiral_jax.trained import (
 )
 from tests.conftest import assert_trees_equal
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -15,6 +15,8 @@ from spiral_jax.training.build import make_actor, make_learner
 from spiral_jax.training.step import as_acted_on
 from tests.conftest import assert_trees_equal, needs_gl
 
+pytestmark = pytest.mark.thorough
+
 
 def is_exact(environment, rng) -> bool:
     """Whether no canvas of random commands loses anything in uint8."""

@@ -20,6 +20,8 @@ ENDINGS = (
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
 LEAST_SIDE = 8
+TEST_SHARE = 0.1
+MOST_TEST = 2_000
 # For errors about where data are not.
 MOVED = "If they have moved since the run began, --data_dir says where they are now."
 # White of pictures of 8 and of 16 bits, and of those that are fractions.
@@ -217,6 +219,11 @@ def in_fair_order(pictures: Sequence[Picture]) -> list[Picture]:
     The order is the same on every machine.
     """
     return sorted(pictures, key=lambda p: hashlib.sha256(name_bytes(p.name)).digest())
+
+
+def num_held_out(count: int) -> int:
+    """Returns how many of so many pictures are for testing."""
+    return min(int(TEST_SHARE * count), MOST_TEST)
 
 
 def decode(

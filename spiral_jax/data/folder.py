@@ -9,13 +9,12 @@ from spiral_jax.data.files import (
     MOVED,
     Picture,
     in_fair_order,
+    num_held_out,
     warn_of_others,
 )
 from spiral_jax.data.images import Dataset, Images
 
 LEAST_PICTURES = 20
-TEST_SHARE = 0.1
-MOST_TEST = 2_000
 
 
 def load_folder(
@@ -78,7 +77,7 @@ def load_folder(
         )
     warn_of_others("folder", files)
     pictures = in_fair_order([Picture(files, name) for name in files.names])
-    num_test = min(int(TEST_SHARE * len(pictures)), MOST_TEST)
+    num_test = num_held_out(len(pictures))
     images = (
         load_pictures(
             f"folder-{split}",

@@ -6,7 +6,7 @@ loaded. What implements a name takes it from here.
 
 from typing import Any
 
-OUR_DATASETS = ("mnist", "omniglot", "celeba", "emoji", "folder", "scenes")
+OUR_DATASETS = ("mnist", "omniglot", "celeba", "emoji", "faces", "folder", "scenes")
 OUR_ENVIRONMENTS = ("painting", "scenes")
 # What they stand for is filled in by `data.registry` and `environments.rerender`; both
 # grow by what others register.

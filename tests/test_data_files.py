@@ -21,12 +21,14 @@ from spiral_jax.data import (
     cache,
     files,
     load_celeba,
+    load_faces,
     load_folder,
     load_omniglot,
     load_strokes,
     to_float,
 )
 from spiral_jax.data.cache import CACHE
+from spiral_jax.data.faces import find_heads
 from spiral_jax.data.files import Picture, PictureFiles, decode, in_fair_order
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import make_environment
@@ -580,6 +582,91 @@ def test_celeba_where_torchvision_has_it(tmp_path):
         FileNotFoundError, match=r"has no img_align_celeba.*, but faces\."
     ):
         load_celeba(tmp_path / "root", 8, progress=False)
+
+
+def write_sample(folder, width=89, height=109, count=30):
+    """A flat folder of small CelebA pictures: a frame around what is seen."""
+    left, top = (width - 80) // 2, (height - 80) // 2
+    for i in range(count):
+        picture = np.full([height, width, 3], 255, np.uint8)
+        picture[top : top + 80, left : left + 80] = [6 * i, 0, 100]
+        write(folder / f"{i:05d}.jpg", encoded(picture))
+    return folder
+
+
+def test_a_flat_sample_of_celeba(tmp_path, caplog):
+    sample = write_sample(tmp_path / "sample")
+    data = load_celeba(sample, 8, progress=False)
+    assert [len(x.images) for x in data] == [27, 3]
+    # The crop: nothing of the white frame.
+    assert all_values_of_red(data) == list(range(0, 180, 6))
+    assert "has no list_eval_partition; 3 of its 30 pictures" in caplog.text
+    write(sample / "notes.txt", b"x")
+    write(sample / "00003.jpg", b"x")
+    assert len(load_celeba(sample, 8, progress=False).train.images) in (26, 27)
+    assert "00003.jpg (not a picture" in caplog.text
+    # A partition that was forgotten is not a sample.
+    write(sample / "img_align_celeba" / "000001.jpg", b"x")
+    with pytest.raises(FileNotFoundError, match="has no list_eval_partition"):
+        load_celeba(sample, 8, progress=False)
+
+
+def all_values_of_red(data):
+    images = np.concatenate([part.images for part in data])
+    return sorted(values(images[..., :1]))
+
+
+def test_a_sample_of_another_shape_is_refused(tmp_path):
+    sample = write_sample(tmp_path, width=96, height=96)
+    with pytest.raises(ValueError, match=r"is 96x96 px; expected 178x218, .* 89x109"):
+        load_celeba(sample, 8, progress=False)
+
+
+# Faces made of parts.
+
+
+def cartoon(head, colour):
+    """A face under a hat of a shape of its own, in a colour of its own, and clothes."""
+    picture = np.full([96, 96, 3], 255, np.uint8)
+    picture[8:40, 20 + head : 70 - head] = colour
+    picture[40:80, 30:60] = 200 + head
+    picture[80:] = colour[::-1]
+    return encoded(picture)
+
+
+@pytest.fixture
+def cartoons(tmp_path):
+    """60 faces with 24 heads, of which the first has many."""
+    heads = [*range(24)] * 2 + [0] * 12
+    faces = {
+        f"{i:06d}.png": cartoon(head, (4 * i, 100, 240 - 4 * i))
+        for i, head in enumerate(heads)
+    }
+    return zip_of(tmp_path / "faces.zip", faces)
+
+
+def test_faces_are_split_by_head(cartoons, caplog):
+    data = load_faces(cartoons, 32, progress=False)
+    assert data.train.images.shape[1:] == (32, 32, 3)
+    assert [len(x.images) for x in data] == [54, 6]
+    whole = load_faces(cartoons, 96, use_color=False, progress=False)
+    train, test = (set(find_heads(part.images)) for part in whole)
+    assert not train & test
+    assert len(train | test) == 24
+    with zipfile.ZipFile(cartoons, "a") as file:
+        file.writestr("000099.png", b"x")
+    assert len(load_faces(cartoons, 32, progress=False).test.images) == 6
+    assert "000099.png (not a picture" in caplog.text
+
+
+def test_unusable_faces_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"data_dir='' is neither .* zip"):
+        load_faces("", 8)
+    same = {f"{i}.png": cartoon(3, (i, i, i)) for i in range(30)}
+    with pytest.raises(ValueError, match="30 faces with 1 heads, too few"):
+        load_faces(zip_of(tmp_path / "same.zip", same), 8, progress=False)
+    with pytest.raises(ValueError, match="holds no pictures"):
+        load_faces(zip_of(tmp_path / "none.zip", {"a.txt": b"x"}), 8)
 
 
 # Omniglot.

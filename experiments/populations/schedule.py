@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from spiral_jax.checkpoint import newest_step
 from spiral_jax.config import Config
 from spiral_jax.documents import parse_json
-from spiral_jax.evaluation import Table
+from spiral_jax.evaluation import Report
 from spiral_jax.paths import write_file
-from spiral_jax.reconstruction import Reconstruction
 from spiral_jax.train import train
 
 
@@ -77,7 +76,7 @@ class Schedule(NamedTuple):
 
 def replay(
     schedule: Schedule, run_dir: Path, changes: dict[str, Any]
-) -> Table | Reconstruction | None:
+) -> Report | None:
     """Trains one agent by a schedule, or goes on with it.
 
     Args:

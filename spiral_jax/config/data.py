@@ -7,7 +7,7 @@ from spiral_jax.config.fields import setting
 from spiral_jax.extensions import registered_name
 from spiral_jax.names import DATASETS, OUR_DATASETS
 
-FILE_DATASETS = ("omniglot", "celeba", "folder")
+FILE_DATASETS = ("omniglot", "celeba", "faces", "folder")
 ELSEWHERE = (
     "What is registered elsewhere needs that module to be imported first; scripts do it "
     "where they are given module:name."
@@ -27,8 +27,9 @@ class DataSettings:
         "",
         "Folder of the data. mnist: of the four idx files; empty for the embedded "
         "10,000 digits. omniglot: of its zips. celeba: of img_align_celeba and "
-        "list_eval_partition.txt. folder: of any pictures, or a zip, .npy or .npz of "
-        "them. scenes: where they are cached; empty for .cache/spiral_jax in your home.",
+        "list_eval_partition.txt. emoji: nothing. faces: a zip of cartoon faces. folder: "
+        "of any pictures, or a zip, .npy or .npz of them. scenes: where they are cached; "
+        "empty for .cache/spiral_jax in your home.",
     )
     invert: bool = setting(
         False,

@@ -171,6 +171,12 @@ PRESETS: dict[str, Config] = {
     # --preset=folder_small --data_dir=pictures
     # Any pictures in colour, 32 px, 12 commands. Not yet run.
     "folder_small": _FOLDER_SMALL,
+    # --preset=faces --data_dir=data/faces/open_peeps_96.zip, or faces_conditional
+    # Cartoon faces in colour, 64 px, 20 commands, made up, or redrawn. Not yet run.
+    "faces": dataclasses.replace(
+        _EMOJI, dataset="faces", conditional=False, policy="small"
+    ),
+    "faces_conditional": dataclasses.replace(_EMOJI, dataset="faces"),
     # The paper's size: 64 px, 19 commands.
     #
     # --preset=mnist_64 --max_minutes=135

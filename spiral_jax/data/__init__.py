@@ -2,6 +2,7 @@
 
 from spiral_jax.data.celeba import load_celeba
 from spiral_jax.data.emoji import NamedImages, load_emoji
+from spiral_jax.data.faces import load_faces
 from spiral_jax.data.folder import load_folder
 from spiral_jax.data.images import (
     Dataset,
@@ -24,6 +25,7 @@ __all__ = [
     "NamedImages",
     "load_celeba",
     "load_emoji",
+    "load_faces",
     "load_folder",
     "load_mnist",
     "load_omniglot",

@@ -1,6 +1,5 @@
 """Fluent flat emoji (Microsoft): colour pictures that come with the package."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from spiral_jax.data.arrays import image_of
 from spiral_jax.data.files import as_shown
+from spiral_jax.data.groups import digest, hold_out
 from spiral_jax.data.images import Dataset
 from spiral_jax.documents import read_arrays
 
@@ -115,7 +115,7 @@ def load_emoji(canvas_width: int, *, use_color: bool = True) -> Dataset:
     width = canvas_width if canvas_width in WIDTHS else max(WIDTHS)
     images = dict(zip(arrays["names"].tolist(), arrays[f"images_{width}"]))
     test = held_out(list(images))
-    train = sorted(images.keys() - set(test), key=_digest)
+    train = sorted(images.keys() - set(test), key=digest)
     channels = 3 if use_color else 1
     shown = lambda image: as_shown(image_of(image), canvas_width, channels=channels)
     return Dataset(
@@ -138,16 +138,9 @@ def held_out(names: Sequence[str]) -> list[str]:
     Returns:
       Names in an order of hashes: any first few are a fair sample.
     """
-    groups: dict[str, list[str]] = {}
-    for name, stem in find_stems(names).items():
-        groups.setdefault(stem, []).append(name)
-    found: list[str] = []
-    for stem in sorted(groups, key=_digest):
-        if len(found) >= NUM_TEST:
-            break
-        if len(groups[stem]) <= LARGEST_TEST_STEM:
-            found += groups[stem]
-    return sorted(found, key=_digest)
+    stems = find_stems(names)
+    test = hold_out([stems[name] for name in names], NUM_TEST, LARGEST_TEST_STEM)
+    return sorted((name for name, held in zip(names, test) if held), key=digest)
 
 
 def find_stems(names: Sequence[str]) -> dict[str, str]:
@@ -200,7 +193,3 @@ def _words(name: str, known: set[str]) -> list[str]:
 
 def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and re.search("[^s]s$", word) else word
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

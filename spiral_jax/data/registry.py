@@ -12,6 +12,7 @@ import numpy as np
 
 from spiral_jax.data.celeba import load_celeba
 from spiral_jax.data.emoji import load_emoji
+from spiral_jax.data.faces import load_faces
 from spiral_jax.data.folder import load_folder
 from spiral_jax.data.images import Dataset
 from spiral_jax.data.mnist import load_mnist
@@ -58,6 +59,15 @@ def _emoji(config: Config) -> Dataset:
     return load_emoji(config.canvas_width, use_color=config.use_color)
 
 
+def _faces(config: Config) -> Dataset:
+    return load_faces(
+        config.data_dir,
+        config.canvas_width,
+        use_color=config.use_color,
+        strict=config.strict,
+    )
+
+
 def _folder(config: Config) -> Dataset:
     return load_folder(
         config.data_dir,
@@ -85,6 +95,7 @@ OURS: dict[str, DataSource] = {
     "omniglot": _omniglot,
     "celeba": _celeba,
     "emoji": _emoji,
+    "faces": _faces,
     "folder": _folder,
     "scenes": _scenes,
 }

@@ -1,17 +1,32 @@
 """Ray, where processes and machines of a run meet; an extra that may be absent."""
 
 import contextlib
-import importlib
+import importlib.util
 import os
+import threading
 from collections.abc import Iterator
 
 ATTEMPTS = 3
+PATIENCE = 10.0  # s
 MISSING = "no Ray: pip install 'spiral_jax[ray]'."
+
+
+def check_installed() -> None:
+    """Makes sure that there is Ray; importing it takes long.
+
+    Raises:
+      ValueError: there is none, and what to install.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError(MISSING)
 
 
 @contextlib.contextmanager
 def joined(address: str = "", num_cpus: int | None = None) -> Iterator[None]:
     """Joins a Ray cluster, or starts one on this machine and ends it again.
+
+    Does nothing where this process has joined one already. Ray forks, so it comes before
+    JAX computes anything.
 
     Args:
       address: of a cluster that runs, `"auto"` for the one of this machine; empty starts
@@ -26,10 +41,12 @@ def joined(address: str = "", num_cpus: int | None = None) -> Iterator[None]:
     # otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")
-    try:
-        import ray  # pyrefly: ignore[missing-import]
-    except ImportError as error:
-        raise ValueError(MISSING) from error
+    check_installed()
+    import ray  # pyrefly: ignore[missing-import]
+
+    if ray.is_initialized():
+        yield
+        return
     quiet = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address:
@@ -44,7 +61,10 @@ def joined(address: str = "", num_cpus: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        # A cluster whose head is gone never answers.
+        leaving = threading.Thread(target=ray.shutdown, daemon=True)
+        leaving.start()
+        leaving.join(PATIENCE)
 
 
 def _start(**options) -> None:

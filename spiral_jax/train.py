@@ -13,6 +13,7 @@ from spiral_jax.networks import Discriminator
 from spiral_jax.optimisers import Optimisers
 from spiral_jax.ownership import owned
 from spiral_jax.precision import in_float32
+from spiral_jax.ray_cluster import joined
 from spiral_jax.rewards import ScoreFn
 from spiral_jax.system import MakePolicy, make_system
 from spiral_jax.trained import starting_from
@@ -76,6 +77,9 @@ def train(
         system = starting_from(system, init_from)
     with (
         contextlib.ExitStack() as signals,  # caught until all else is closed
+        joined(num_cpus=config.num_actors)
+        if config.actors == "ray"
+        else contextlib.nullcontext(),
         owned(run_dir) as owner,
         ProcessGroup(run_dir / "processes", config.stuck_seconds) as group,
         contextlib.closing(Checkpointer(run_dir / "checkpoints")) as checkpointer,

@@ -43,6 +43,7 @@ def test_what_to_install_is_said(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=re.escape(MISSING)):
         train(config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_settings_that_do_not_fit_are_refused(config):
@@ -126,7 +127,11 @@ def test_episodes_are_those_of_threads_whatever_dies(config, actors, caplog):
 
 
 def test_targets_of_conditional_agents_are_those_of_threads(config, actors):
-    config = dataclasses.replace(config, conditional=True, num_actors=1)
+    """And an environment of one's own is imported there."""
+    own = f"{rectangles.__name__}:rectangles"
+    config = dataclasses.replace(
+        config, conditional=True, num_actors=1, environment_name=own
+    )
     images = load_dataset(config).train.images
     source = actors(config, images)
     source.start()
@@ -155,10 +160,9 @@ def test_each_process_draws_scenes(actors, few_scenes):
 
 
 def test_a_run_learns_and_says_how_it_waits(config, cluster, tmp_path):
-    own = f"{rectangles.__name__}:rectangles"
-    train(dataclasses.replace(config, max_updates=10, environment_name=own), tmp_path)
+    train(dataclasses.replace(config, max_updates=10), tmp_path)
     records = [r for r in read_records(tmp_path / "metrics.jsonl") if "policy/loss" in r]
-    assert records[-1]["updates"] == 10
+    assert records[-1]["frames"] == 10 * config.frames_per_update
     assert 0 <= records[-1]["actor/policy_lag"] <= 2
     assert {"actor/rollout_age", "learner/wait_share"} <= set(records[-1])
 
@@ -179,8 +183,9 @@ def test_what_an_environment_raises_again_and_again_ends_the_run(cluster):
 
 def test_what_cannot_be_sent_is_refused(cluster):
     lock = threading.Lock()
+    source = RayActors(lambda *_: lock, ParameterStore(), num_actors=1, queue_capacity=1)
     with pytest.raises(ValueError, match="cannot be sent to other processes"):
-        RayActors(lambda *_: lock, ParameterStore(), num_actors=1, queue_capacity=1)
+        source.start()
 
 
 def test_a_machine_is_lost_and_the_run_goes_on(config, cluster, actors):

@@ -5,7 +5,6 @@ go out and rollouts come back through Ray's object store, which several processe
 machine share.
 """
 
-import contextlib
 import socket
 import threading
 import time
@@ -18,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from spiral_jax.precision import in_float32
-from spiral_jax.ray_cluster import joined
+from spiral_jax.ray_cluster import PATIENCE, check_installed
 from spiral_jax.rollouts.ahead import ActorsAhead
 from spiral_jax.rollouts.base import Rollout, concatenate
 from spiral_jax.rollouts.host import Actor
@@ -29,8 +28,6 @@ MAX_FAILURES = 3
 # A head that is silent for so long is gone. Ray itself ends this process after 60 s.
 HEAD_SECONDS = 20.0
 BEAT_SECONDS = 2.0
-# How long is waited for what may never end once the head is gone.
-PATIENCE = 10.0
 
 # `(images, store, actor_id, num_rollouts) -> Actor`, called in the actor's process.
 MakeActor = Callable[[np.ndarray | None, ParameterStore, int, int], Actor]
@@ -90,7 +87,7 @@ class Player:
 
 
 class RayActors(ActorsAhead):
-    """A process for each actor, wherever Ray has a CPU for it.
+    """A process for each actor, wherever the cluster that was joined has a CPU for it.
 
     One that dies is replaced, and its successor goes on at the rollout that is missing.
     """
@@ -105,7 +102,7 @@ class RayActors(ActorsAhead):
         num_rollouts: int = 0,
         images: np.ndarray | None = None,
     ):
-        """Uses the cluster that this process has joined; else starts one here.
+        """Takes what makes them; nothing is started yet.
 
         Args:
           make: makes an actor in its process, each with its part of a batch.
@@ -116,10 +113,11 @@ class RayActors(ActorsAhead):
           images: what `make` takes, one copy for each machine.
 
         Raises:
-          ValueError: Ray is not installed, or `make` cannot be sent to other processes.
+          ValueError: Ray is not installed.
         """
         super().__init__(num_actors, 0, num_rollouts)
-        self._store = store
+        check_installed()
+        self._make, self._images, self._store = make, images, store
         self._most = num_actors * (queue_capacity + 1)
         self._next = [num_rollouts] * num_actors  # the rollout that each is to play
         self._failures: dict[str, int] = {}
@@ -132,21 +130,6 @@ class RayActors(ActorsAhead):
             threading.Thread(target=target, name="ray actors", daemon=True)
             for target in (self._dispatch, self._watch_head)
         ]
-        with contextlib.ExitStack() as stack:
-            self._ray = _join(stack, num_actors)
-            self._make = self._ray.put(_pickled(make))
-            if images is not None:
-                images = self._ray.put(np.asarray(images))
-            self._images = images
-            self._head = self._ray.get_runtime_context().gcs_address
-            cpus = int(self._ray.cluster_resources().get("CPU", 0))
-            if cpus < num_actors:
-                logging.warning(
-                    "Ray has %d CPUs for %d actors: some wait for machines to come.",
-                    cpus,
-                    num_actors,
-                )
-            self._cluster = stack.pop_all()
 
     def restart(self, num_rollouts: int) -> None:
         """The next rollout has this index; only before any is played."""
@@ -166,11 +149,29 @@ class RayActors(ActorsAhead):
         return part._replace(trajectory=concatenate([part.trajectory] * self._num_actors))
 
     def start(self) -> None:
-        """Starts the processes, if `example` has not."""
-        if not self._handles:
-            self._handles = [self._player(i) for i in range(self._num_actors)]
-            for thread in self._threads:
-                thread.start()
+        """Starts the processes, if `example` has not.
+
+        Raises:
+          ValueError: `make` cannot be sent to other processes.
+        """
+        if self._handles:
+            return
+        import ray
+
+        self._ray, self._head = ray, ray.get_runtime_context().gcs_address
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+        if cpus < self._num_actors:
+            logging.warning(
+                "Ray has %d CPUs for %d actors: some wait for machines to come.",
+                cpus,
+                self._num_actors,
+            )
+        # Once for each machine, not for each actor.
+        images = None if self._images is None else ray.put(np.asarray(self._images))
+        self._shared = ray.put(_pickled(self._make)), images
+        self._handles = [self._player(i) for i in range(self._num_actors)]
+        for thread in self._threads:
+            thread.start()
 
     def next(self) -> Rollout:
         """Waits for a part from each, as it were, and returns them as one batch."""
@@ -188,7 +189,7 @@ class RayActors(ActorsAhead):
         self._queue.stop()
         self._closing.set()
         self._taken.set()
-        # Nothing that asks a head which is gone ever returns.
+        # A cluster whose head is gone never answers.
         leaving = threading.Thread(target=self._leave, daemon=True)
         leaving.start()
         leaving.join(PATIENCE)
@@ -200,11 +201,10 @@ class RayActors(ActorsAhead):
         for handle in self._handles:
             self._ray.kill(handle)
         self._handles = []
-        self._cluster.close()
 
     def _player(self, number: int) -> Any:
         remote = self._ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(Player)
-        return remote.remote(self._make, self._images, number)
+        return remote.remote(*self._shared, number)
 
     def _dispatch(self) -> None:
         """A thread's body: keeps actors playing; reports what ends the run."""
@@ -308,21 +308,6 @@ class RayActors(ActorsAhead):
                     )
                 )
                 return
-
-
-def _join(stack: contextlib.ExitStack, num_actors: int) -> Any:
-    """Returns Ray, joined; ends what it starts here with the stack."""
-    try:
-        import ray
-
-        if ray.is_initialized():
-            return ray
-    except ImportError:
-        pass  # who joins says what to install
-    stack.enter_context(joined(num_cpus=num_actors))
-    import ray
-
-    return ray
 
 
 def _pickled(make: MakeActor) -> bytes:

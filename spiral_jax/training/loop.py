@@ -77,6 +77,7 @@ class Run:
             self._learner.restore(state["learner"])
             self._num_rollouts = int(state["num_rollouts"])
             minutes = float(state["minutes"])
+        self._source = make_source(system, store, self._num_rollouts, images, devices)
         if group.first:
             settings = dataclasses.asdict(config)
             keep_earlier_settings(run_dir, settings, self._learner.num_updates)
@@ -97,7 +98,6 @@ class Run:
                 system, data, run_dir, evaluators, self._metrics, self._progress
             )
         self._watch = CollapseWatch(config, system.language)
-        self._source = make_source(system, store, self._num_rollouts, images, devices)
 
     def train(self, signals: contextlib.ExitStack) -> Report | None:
         """Runs until a limit is reached or a signal comes.

@@ -17,7 +17,7 @@ from spiral_jax.data.emoji import EMOJI, WIDTHS, find_stems, held_out
 from spiral_jax.data.files import PictureFiles
 
 _PICTURES = define_path("pictures", None, "Zip or folder of the pictures.")
-_OUT = define_path("out", str(EMOJI), "Where to write the file.")
+_FILE = define_path("file", str(EMOJI), "Where to write it.")
 
 
 def average(images: np.ndarray, width: int) -> np.ndarray:
@@ -39,9 +39,9 @@ def main(argv: list[str]) -> None:
     names = [PurePosixPath(name).stem for name in files.names]
     images = np.stack([files.decode(name, width=128, channels=3) for name in files.names])
     sizes = {f"images_{width}": average(images, width) for width in WIDTHS}
-    np.savez_compressed(_OUT.value, names=np.array(names), **sizes)
+    np.savez_compressed(_FILE.value, names=np.array(names), **sizes)
     stems, test = find_stems(names), held_out(names)
-    print(f"{_OUT.value}: {_OUT.value.stat().st_size / 1e6:.2f} MB")
+    print(f"{_FILE.value}: {_FILE.value.stat().st_size / 1e6:.2f} MB")
     print(f"{len(names):,} pictures of {len(set(stems.values()))} stems")
     print(f"test: {len(test)} pictures of {len({stems[n] for n in test})} stems")
 

@@ -74,9 +74,7 @@ class Schedule(NamedTuple):
             ) from error
 
 
-def replay(
-    schedule: Schedule, run_dir: Path, changes: dict[str, Any]
-) -> Report | None:
+def replay(schedule: Schedule, run_dir: Path, changes: dict[str, Any]) -> Report | None:
     """Trains one agent by a schedule, or goes on with it.
 
     Args:

@@ -179,7 +179,7 @@ def make_page(agents: list[str], folder: Path) -> Any:
                     drawing = gr.Sketchpad(
                         type="pil",
                         canvas_size=(400, 400),
-                        brush=gr.Brush(default_size=24),
+                        brush=gr.Brush(default_size=24, default_color="#000000"),
                         label="Draw dark on light",
                     )
                     drawing_button = gr.Button("Paint it", variant="primary")

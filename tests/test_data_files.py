@@ -954,6 +954,7 @@ def test_every_data_set_has_the_canvas_of_its_preset(data_set, form):
 slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("data_set", "form"),
     [

@@ -40,4 +40,4 @@ def test_an_agent_learns_is_kept_and_draws(tiny_config, tmp_path, monkeypatch):
     assert canvases.shape == (2, 16, 16, 1)
     programs[0].save(tmp_path / "drawing.json")
     again = Program.from_json((tmp_path / "drawing.json").read_text(encoding="utf-8"))
-    np.testing.assert_allclose(again.render()[-1], canvases[0], atol=1e-6)
+    np.testing.assert_allclose(again.render(), canvases[0], atol=1e-6)

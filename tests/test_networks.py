@@ -276,6 +276,7 @@ def test_discriminator_scores_pictures_alone_or_in_pairs(rng):
         discriminator.init(jax.random.key(0), images[:, :31, :31])
 
 
+@pytest.mark.thorough
 def test_what_pointers_lstm_sees_does_not_grow_with_the_torso(rng):
     """In training it grows a hundredfold; saturated gates see no difference."""
     language = painting_language(16, 2, use_pressure=False, use_color=False)

@@ -182,9 +182,9 @@ def test_generations_end_by_updates_or_minutes():
 def make_run(folder, text, steps=(10,)):
     for step in steps:
         (folder / "checkpoints" / str(step)).mkdir(parents=True)
-        (folder / "checkpoints" / str(step) / "state").write_text(text)
+        (folder / "checkpoints" / str(step) / "state").write_text(text, encoding="utf-8")
     (folder / "owner").mkdir()
-    (folder / "config.json").write_text(text)
+    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 def test_a_copied_run_has_the_newest_checkpoint_alone_and_no_owner(tmp_path):
@@ -195,7 +195,9 @@ def test_a_copied_run_has_the_newest_checkpoint_alone_and_no_owner(tmp_path):
     found = {path.name for path in (tmp_path / "b").iterdir()}
     assert found == {"checkpoints", "config.json", "note"}
     assert [path.name for path in (tmp_path / "b" / "checkpoints").iterdir()] == ["10"]
-    assert (tmp_path / "b" / "checkpoints" / "10" / "state").read_text() == "good"
+    assert (tmp_path / "b" / "checkpoints" / "10" / "state").read_text(
+        encoding="utf-8"
+    ) == "good"
     assert (tmp_path / "a" / "checkpoints" / "9").exists()
 
 
@@ -222,7 +224,8 @@ def test_a_kill_while_runs_are_copied_changes_nothing(trained, tmp_path, monkeyp
     (done / "trained_since").touch()
     take_over(open_population(tmp_path))
     texts = [
-        (trained.run_dir(agent) / "config.json").read_text() for agent in PLAN.agents
+        (trained.run_dir(agent) / "config.json").read_text(encoding="utf-8")
+        for agent in PLAN.agents
     ]
     assert texts == [A, B, A, B]
     assert (done / "trained_since").exists()  # was not copied again
@@ -519,7 +522,7 @@ def train(config, run_dir, **parts):
         os.kill(os.getpid(), signal.SIGKILL)
     record = {"updates": config.max_updates, "frames": 1, "minutes": 0.1}
     record["frechet/distance"] = 1e6 * config.policy_learning_rate
-    (run_dir / "metrics.jsonl").write_text(json.dumps(record))
+    (run_dir / "metrics.jsonl").write_text(json.dumps(record), encoding="utf-8")
     return "table"
 
 
@@ -558,7 +561,7 @@ def test_processes_of_ray_and_the_command_may_be_killed(tmp_path):
     assert population.generation == 2
     assert len(population.generations) == 2
     assert len(population.generations[0]["exploits"]) == 1
-    trained = (tmp_path / "trained.txt").read_text().split("\n")
+    trained = (tmp_path / "trained.txt").read_text(encoding="utf-8").split("\n")
     assert trained.count("agent_00 10") == 1  # not again after the kill
     assert trained.count("agent_01 10") == 2
     assert all(trained.count(f"{agent} 20") == 1 for agent in PLAN.agents[:3])
@@ -579,7 +582,10 @@ def test_a_population_leaves_a_run_that_can_be_used(tmp_path):
     population = Population.load(tmp_path)
     assert len(population.generations[0]["exploits"]) == 1
     assert (
-        json.loads((tmp_path / "best" / "config.json").read_text())["max_updates"] == 20
+        json.loads((tmp_path / "best" / "config.json").read_text(encoding="utf-8"))[
+            "max_updates"
+        ]
+        == 20
     )
     assert (tmp_path / "population.png").exists()
     assert Schedule.load(tmp_path / "schedule.json").steps[-1]["until_updates"] == 20

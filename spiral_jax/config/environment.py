@@ -55,7 +55,8 @@ class EnvironmentSettings:
         if not all(0 < size < math.inf for size in self.brush_sizes):
             raise ValueError(f"brush_sizes={self.brush_sizes}: expected positive radii.")
         known = (SOFT_BRUSH, *SHIPPED_BRUSHES)
-        if self.brush not in known and not self.brush.endswith(BRUSH_ENDING):
+        path = self.brush.endswith(BRUSH_ENDING) and "\0" not in self.brush
+        if self.brush not in known and not path:
             raise ValueError(
                 f"brush={self.brush!r}: expected one of {known}, or the path of a "
                 f"{BRUSH_ENDING} file."

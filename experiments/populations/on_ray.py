@@ -8,10 +8,7 @@ JAX imported. docs/population.md says why Ray Tune is not used.
 import dataclasses
 import math
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from experiments.populations.agents import STOP_FILE, take_over, train_generatio
 from experiments.populations.state import Population, Progress, Range, decide
 from spiral_jax.config import Config
 from spiral_jax.extensions import import_extensions
+from spiral_jax.training.signals import on_signals
 
 RETRIES = 3  # of a task whose process died
 WAIT_SECONDS = 0.5
@@ -81,7 +79,7 @@ def train_population(
     last = population.plan.num_generations(config.max_updates, config.max_minutes)
     stop_file = population.folder / STOP_FILE
     stop_file.unlink(missing_ok=True)
-    with _on_signals(stop_file.touch):
+    with on_signals(stop_file.touch):
         while len(population.generations) < last:
             take_over(population)
             progress = _train_all(population, config, num_concurrent, last, say)
@@ -136,23 +134,3 @@ def _train_all(
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     return progress if len(progress) == plan.num_agents else None
-
-
-@contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at the first Ctrl-C or SIGTERM; a second Ctrl-C ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-
-    def handle(number, frame):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

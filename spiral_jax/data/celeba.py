@@ -10,9 +10,9 @@ from PIL import Image
 
 from spiral_jax.data.cache import load_pictures
 from spiral_jax.data.files import (
-    MOVED,
     Picture,
     PictureFiles,
+    data_folder,
     in_fair_order,
     listing,
     num_held_out,
@@ -65,11 +65,7 @@ def load_celeba(
     Raises:
       FileNotFoundError, ValueError: what is missing or wrong.
     """
-    folder = Path(data_dir)
-    if not data_dir or not folder.is_dir():
-        raise FileNotFoundError(
-            f"data_dir={str(data_dir)!r} is not a folder. {HELP} {MOVED}"
-        )
+    folder = data_folder(data_dir, HELP)
     how = {"channels": 3 if use_color else 1, "strict": strict, "progress": progress}
     sample = _find_sample(folder)
     crop = CROP if sample is None else _crop(sample)

@@ -200,6 +200,24 @@ def warn_of_others(label: str, files: PictureFiles) -> None:
     )
 
 
+def data_folder(data_dir: str | Path, help: str) -> Path:
+    """Returns the folder that a run's data are in.
+
+    Args:
+      data_dir: as the run was given it.
+      help: what is expected in there, for the error.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+    """
+    folder = Path(data_dir)
+    if not data_dir or not folder.is_dir():
+        raise FileNotFoundError(
+            f"data_dir={str(data_dir)!r} is not a folder. {help} {MOVED}"
+        )
+    return folder
+
+
 def listing(folder: Path) -> str:
     """Says in a few words what a folder holds, for who expected something else there."""
     names = sorted(os.listdir(folder))

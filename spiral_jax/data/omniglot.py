@@ -8,9 +8,9 @@ from pathlib import Path
 
 from spiral_jax.data.cache import load_pictures
 from spiral_jax.data.files import (
-    MOVED,
     Picture,
     PictureFiles,
+    data_folder,
     in_fair_order,
     listing,
     warn_of_others,
@@ -61,11 +61,7 @@ def load_omniglot(
     Raises:
       FileNotFoundError, ValueError: what is missing or wrong.
     """
-    folder = Path(data_dir)
-    if not data_dir or not folder.is_dir():
-        raise FileNotFoundError(
-            f"data_dir={str(data_dir)!r} is not a folder. {HELP} {MOVED}"
-        )
+    folder = data_folder(data_dir, HELP)
     if not any(name.startswith(BACKGROUND) for name in os.listdir(folder)):
         python = folder / "python"  # in a copy of the repository
         folder = python if python.is_dir() else folder

@@ -17,7 +17,7 @@ from spiral_jax.parallel import Parallel
 from spiral_jax.ray_cluster import joined
 from spiral_jax.renderers.mypaint import available_backends
 from spiral_jax.system import make_system
-from spiral_jax.training.build import make_source, make_store
+from spiral_jax.training.sources import make_source, make_store
 
 COUNTS = (1, 2)
 KINDS = ("threads", "ray")

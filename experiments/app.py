@@ -19,7 +19,7 @@ from PIL import Image
 
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
-from spiral_jax.data.files import as_shown, decode, why_unreadable
+from spiral_jax.data.decoding import as_shown, decode, why_unreadable
 from spiral_jax.reconstruction import compare, opposite_ink
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 from spiral_jax.run_folder import CONFIG_FILE

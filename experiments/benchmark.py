@@ -54,7 +54,8 @@ from spiral_jax.names import DTYPES
 from spiral_jax.networks.layers import Downsample
 from spiral_jax.parallel import Parallel
 from spiral_jax.system import make_system
-from spiral_jax.training.build import make_learner, make_source, make_store
+from spiral_jax.training.build import make_learner
+from spiral_jax.training.sources import make_source, make_store
 
 _PRESET = flags.DEFINE_enum("preset", "mnist_small", list(PRESETS), "What to measure.")
 _DATA_DIR = define_path("data_dir", None, "As launch has it.")

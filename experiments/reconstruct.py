@@ -39,7 +39,8 @@ from absl import flags, logging
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
 from spiral_jax.data.arrays import is_array, open_pictures
-from spiral_jax.data.files import Picture, decode, warn_of_others, why_unreadable
+from spiral_jax.data.decoding import decode, why_unreadable
+from spiral_jax.data.files import Picture, warn_of_others
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.paths import local_path, write_file
 from spiral_jax.pictures import save_png

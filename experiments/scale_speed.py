@@ -14,16 +14,14 @@ from spiral_jax.config import Config
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.parallel import SAME, Parallel, choose_devices
 from spiral_jax.system import System, make_system
-from spiral_jax.training.build import (
-    initial_state,
+from spiral_jax.training.build import initial_state, make_learner, make_updates
+from spiral_jax.training.learner import flops_of
+from spiral_jax.training.sources import (
     make_actor,
     make_device_actor,
-    make_learner,
     make_source,
     make_store,
-    make_updates,
 )
-from spiral_jax.training.learner import flops_of
 from spiral_jax.training.step import TrainingState, Update, as_acted_on
 from spiral_jax.types import Trajectory
 

@@ -13,7 +13,7 @@ from spiral_jax.checkpoint import read_newest
 from spiral_jax.config import Config, launch_command
 from spiral_jax.data import to_float
 from spiral_jax.data.arrays import check_pictures, check_range, image_of
-from spiral_jax.data.files import as_shown
+from spiral_jax.data.decoding import as_shown
 from spiral_jax.parameters import check_fits, load_params, save_params
 from spiral_jax.paths import check_utf8, local_path, write_file
 from spiral_jax.programs import Program

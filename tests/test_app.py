@@ -15,7 +15,7 @@ from PIL import Image
 
 from experiments import app
 from spiral_jax.data import load_mnist
-from spiral_jax.data.files import as_shown
+from spiral_jax.data.decoding import as_shown
 from spiral_jax.programs import Program
 from spiral_jax.tiles import Mosaic
 from tests.test_experiments import ROOT

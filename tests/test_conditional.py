@@ -20,12 +20,8 @@ from spiral_jax.rewards import make_rewards, negative_distance
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.sampling import sample_drawings
 from spiral_jax.system import make_system
-from spiral_jax.training.build import (
-    initial_state,
-    make_actor,
-    make_learner,
-    make_updates,
-)
+from spiral_jax.training.build import initial_state, make_learner, make_updates
+from spiral_jax.training.sources import make_actor
 from spiral_jax.training.step import CriticBatch, make_train_step
 from spiral_jax.types import Trajectory
 from tests.conftest import assert_trees_equal, needs_gl

@@ -8,7 +8,7 @@ from PIL import Image
 
 from spiral_jax.data import cache, load_folder
 from spiral_jax.data.arrays import open_pictures
-from spiral_jax.data.files import decode
+from spiral_jax.data.decoding import decode
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,9 @@ from spiral_jax.data import (
     to_float,
 )
 from spiral_jax.data.cache import CACHE
+from spiral_jax.data.decoding import decode
 from spiral_jax.data.faces import find_heads
-from spiral_jax.data.files import Picture, PictureFiles, decode, in_fair_order
+from spiral_jax.data.files import Picture, PictureFiles, in_fair_order
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import make_environment
 from spiral_jax.train import train

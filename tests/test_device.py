@@ -19,12 +19,8 @@ from spiral_jax.parallel import Parallel
 from spiral_jax.rollouts.host import rollout
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
-from spiral_jax.training.build import (
-    make_actor,
-    make_device_actor,
-    make_learner,
-    make_source,
-)
+from spiral_jax.training.build import make_learner
+from spiral_jax.training.sources import make_actor, make_device_actor, make_source
 
 pytestmark = pytest.mark.thorough
 

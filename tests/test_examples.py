@@ -13,7 +13,8 @@ from spiral_jax.programs import Program
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
 from spiral_jax.trained import TrainedAgent, export_agent, load_agent
-from spiral_jax.training.build import make_actor, make_learner
+from spiral_jax.training.build import make_learner
+from spiral_jax.training.sources import make_actor
 from tests.conftest import play_by_the_specs
 
 pytestmark = pytest.mark.slow

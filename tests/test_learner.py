@@ -13,7 +13,8 @@ from spiral_jax.optimisers import make_optimisers
 from spiral_jax.parallel import Parallel
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
-from spiral_jax.training.build import make_actor, make_learner
+from spiral_jax.training.build import make_learner
+from spiral_jax.training.sources import make_actor
 from spiral_jax.training.step import make_policy_update
 
 pytestmark = pytest.mark.thorough

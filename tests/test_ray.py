@@ -24,7 +24,7 @@ from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.rollouts.ray_actors import ActorError, RayActors
 from spiral_jax.system import make_system
 from spiral_jax.train import train
-from spiral_jax.training.build import make_actor, make_source
+from spiral_jax.training.sources import make_actor, make_source
 from tests.conftest import assert_trees_equal, needs_gl
 
 pytestmark = pytest.mark.thorough

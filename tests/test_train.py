@@ -27,7 +27,7 @@ from spiral_jax.system import make_system
 from spiral_jax.train import train
 from spiral_jax.trained import load_agent
 from spiral_jax.training import evaluations, loop
-from spiral_jax.training.build import make_actor
+from spiral_jax.training.sources import make_actor
 from tests.conftest import assert_trees_equal
 
 pytestmark = pytest.mark.thorough

@@ -11,7 +11,8 @@ from spiral_jax.environments import Painting, Scenes
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
-from spiral_jax.training.build import make_actor, make_learner
+from spiral_jax.training.build import make_learner
+from spiral_jax.training.sources import make_actor
 from spiral_jax.training.step import as_acted_on
 from tests.conftest import assert_trees_equal, needs_gl
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spiral_jax.data.files import LEAST_SIDE, PictureFiles, PictureSource, as_shown
+from spiral_jax.data.decoding import LEAST_SIDE, as_shown
+from spiral_jax.data.files import PictureFiles, PictureSource
 from spiral_jax.data.images import to_uint8
 from spiral_jax.documents import read_array, read_arrays
 

@@ -15,7 +15,8 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from spiral_jax.data.files import Picture, name_bytes, why_unreadable
+from spiral_jax.data.decoding import why_unreadable
+from spiral_jax.data.files import Picture, name_bytes
 from spiral_jax.paths import naming, write_file
 
 # To be raised when the same files come to be decoded otherwise.

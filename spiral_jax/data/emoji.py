@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spiral_jax.data.arrays import image_of
-from spiral_jax.data.files import as_shown
+from spiral_jax.data.decoding import as_shown
 from spiral_jax.data.groups import digest, hold_out
 from spiral_jax.data.images import Dataset
 from spiral_jax.documents import read_arrays

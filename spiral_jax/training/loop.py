@@ -20,9 +20,10 @@ from spiral_jax.paths import explained
 from spiral_jax.rollouts.queues import Stopped
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings
 from spiral_jax.system import System
-from spiral_jax.training.build import make_learner, make_source, make_store
+from spiral_jax.training.build import make_learner
 from spiral_jax.training.evaluations import Evaluations
 from spiral_jax.training.signals import on_signals
+from spiral_jax.training.sources import make_source, make_store
 
 
 class Run:

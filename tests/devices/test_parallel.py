@@ -15,7 +15,8 @@ from spiral_jax.rollouts.base import Rollout
 from spiral_jax.rollouts.host import HostRollout, rollout
 from spiral_jax.system import make_system
 from spiral_jax.train import train
-from spiral_jax.training.build import make_learner, make_source, make_store
+from spiral_jax.training.build import make_learner
+from spiral_jax.training.sources import make_source, make_store
 
 pytestmark = pytest.mark.skipif(
     jax.device_count() < 8,

@@ -202,7 +202,10 @@ def load_agent(
     if data_dir is not None:
         moved = str(local_path(data_dir, "data_dir"))
         config = dataclasses.replace(config, data_dir=moved)
-    system = make_system(config, policy=policy)
+    try:
+        system = make_system(config, policy=policy)
+    except ValueError as error:  # its brush has gone, say
+        raise ValueError(f"{path}: {error}") from error
     params, num_updates = _read_params(folder)
     wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
     check_fits(f"The agent in {folder}", params, wanted)

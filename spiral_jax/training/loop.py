@@ -187,7 +187,8 @@ class Run:
                 with contextlib.suppress(Stopped):  # all have to agree on it first
                     self._evaluate()
                 evaluated = metrics.minutes
-            metrics.add(learner.num_updates, self._learn())
+            record = self._learn()
+            metrics.add(learner.num_updates, record)
             if learner.num_updates // config.log_updates > logged:
                 logged = learner.num_updates // config.log_updates
                 self._log()

@@ -39,7 +39,7 @@ from tests.test_hosts import NoEvaluator
 class Run(loop.Run):
     def close(self):
         super().close()
-        name = "seen_by_0" if self._peers.first else "seen_by_1"
+        name = "seen_by_0" if self._group.first else "seen_by_1"
         params = self._learner._store.latest()[1]
         np.savez(self._dir / name, **{f"{m}/{k}": v for m in params
                                       for k, v in params[m].items()})

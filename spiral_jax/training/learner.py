@@ -227,9 +227,10 @@ class Learner:
         """
         lag = np.float32(self.num_updates - rollout.version)
         arguments = self._arguments(rollout)
-        # One update at a time: while it is computed, the next rollout comes to the
-        # device, but no further one, which would be of ever older parameters.
-        jax.block_until_ready(self._published)
+        if not self._plays_on_device:
+            # One update at a time: while it is computed, the next rollout comes to the
+            # device, but no further one, which would be of ever older parameters.
+            jax.block_until_ready(self._published)
         self._state, self._unfinished, metrics = self._program(
             self._state, self._unfinished, *arguments
         )

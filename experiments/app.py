@@ -73,7 +73,7 @@ def paint(
 
     Args:
       read: returns the picture as a canvas would show it; takes the arguments of
-        `data.files.as_shown` but the picture.
+        `data.decoding.as_shown` but the picture.
       folder: where the files go.
       name: of the agent.
       brush: see `Program.render`.

@@ -220,8 +220,7 @@ def main(argv: list[str]) -> None:
     )
     ranges()  # refused before anything is made, as is a population without an end
     plan.num_generations(config.max_updates, config.max_minutes)
-    if importlib.util.find_spec("ray") is None:
-        raise ValueError(ray_cluster.MISSING)
+    ray_cluster.check_installed()
     if importlib.util.find_spec("matplotlib") is None:
         raise ValueError("no matplotlib: pip install 'spiral_jax[plot]'.")
     jax.config.update("jax_platforms", "cpu")  # of this process; agents train elsewhere

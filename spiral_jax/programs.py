@@ -24,27 +24,23 @@ __all__ = [
 JSON_FORMAT = "spiral_jax.program.v1"
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """A picture as the commands that draw it.
+class Drawing:
+    """What programs and pictures made of several of them have in common."""
 
-    Attributes:
-      actions: `[T]` int32 for each component of the language.
-      settings: keyword arguments of the environment the program runs in.
-    """
+    def stages(self, width: int | None = None, brush: Any = None) -> np.ndarray:
+        """Draws it command by command; arguments and errors as in `render`.
 
-    actions: Mapping[str, np.ndarray]
-    settings: Mapping[str, Any]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.actions.values())))
+        Returns:
+          `[T+1, W, W, C]` float32 in 0..1: before the first and after every command.
+        """
+        raise NotImplementedError
 
     def render(self, width: int | None = None, brush: Any = None) -> np.ndarray:
-        """Draws the program; `stages` also returns how it came about.
+        """Draws it; `stages` also returns how it came about.
 
         Args:
-          width: W in px; None takes the program's own.
-          brush: of a painting, as in `Painting`; None takes the program's own.
+          width: W in px; None takes its own.
+          brush: of a painting, as in `Painting`; None takes its own.
 
         Returns:
           The finished picture `[W, W, C]` float32 in 0..1.
@@ -54,14 +50,6 @@ class Program:
         """
         return self.stages(width, brush)[-1]
 
-    def stages(self, width: int | None = None, brush: Any = None) -> np.ndarray:
-        """Draws the program command by command; arguments and errors as in `render`.
-
-        Returns:
-          `[T+1, W, W, C]` float32 in 0..1: before the first and after every command.
-        """
-        return rerender(self, width, brush)
-
     def save(
         self,
         path: str | Path,
@@ -69,7 +57,7 @@ class Program:
         brush: Any = None,
         milliseconds: int = 400,
     ) -> None:
-        """Writes the program into a file, as what the end of its name says.
+        """Writes it into a file, as what the end of its name says.
 
         - `.png`: the finished picture.
         - `.gif`: the drawing of it, a frame for the empty canvas and one after each
@@ -89,6 +77,26 @@ class Program:
           OSError: the file cannot be written.
         """
         save_program(self, path, width, brush, milliseconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program(Drawing):
+    """A picture as the commands that draw it.
+
+    Attributes:
+      actions: `[T]` int32 for each component of the language.
+      settings: keyword arguments of the environment the program runs in.
+    """
+
+    actions: Mapping[str, np.ndarray]
+    settings: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.actions.values())))
+
+    def stages(self, width: int | None = None, brush: Any = None) -> np.ndarray:
+        """Draws the program command by command, see `Drawing.stages`."""
+        return rerender(self, width, brush)
 
     def to_svg(self, width: int = 256) -> str:
         """Writes a painting's strokes as vector paths, see `pictures.program_to_svg`."""

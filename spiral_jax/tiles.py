@@ -6,7 +6,6 @@ strokes which end at a tile's edge leave no line across the picture.
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from PIL import Image
 from spiral_jax.data import to_float, to_uint8
 from spiral_jax.documents import parse_json
 from spiral_jax.environments import language_of, rerender_all
-from spiral_jax.pictures import save_program, strokes_to_svg
-from spiral_jax.programs import Program, programs_from_json, programs_to_json
+from spiral_jax.pictures import strokes_to_svg
+from spiral_jax.programs import Drawing, Program, programs_from_json, programs_to_json
 
 _SHARED = 8  # neighbours share one part of so many of a tile's width
 
@@ -100,7 +99,7 @@ class Tiling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Mosaic:
+class Mosaic(Drawing):
     """A picture as the programs that draw its tiles, with the methods of `Program`.
 
     Attributes:
@@ -121,12 +120,11 @@ class Mosaic:
         """Where the tiles lie, in px of the canvases that they were drawn on."""
         return Tiling(self.num_tiles, self.settings["canvas_width"])
 
-    def render(self, width: int | None = None, brush: Any = None) -> np.ndarray:
-        """Draws the picture, see `Program.render`; `width` is that of the whole."""
-        return self.stages(width, brush)[-1]
-
     def stages(self, width: int | None = None, brush: Any = None) -> np.ndarray:
-        """Draws all tiles at once, command by command; see `Program.stages`."""
+        """Draws all tiles at once, command by command; `width` is that of the whole.
+
+        In a GIF each tile gets its next stroke in each frame.
+        """
         tiling = self.tiling
         if width is not None and width != tiling.side:
             if width < 1:
@@ -137,19 +135,6 @@ class Mosaic:
         stages = rerender_all(self.programs, tiling.width, brush)
         pages = tiling.join(stages.reshape(-1, *stages.shape[2:]))
         return pages if width is None else _resized(pages, width)
-
-    def save(
-        self,
-        path: str | Path,
-        width: int = 512,
-        brush: Any = None,
-        milliseconds: int = 400,
-    ) -> None:
-        """Writes the picture into a file, see `Program.save`.
-
-        In a GIF each tile gets its next stroke in each frame.
-        """
-        save_program(self, path, width, brush, milliseconds)
 
     def to_svg(self, width: int = 256) -> str:
         """Writes the strokes as vector paths, see `pictures.program_to_svg`.

@@ -113,7 +113,7 @@ def as_targets(
 ) -> np.ndarray:
     """Makes pictures what an agent's canvas could show.
 
-    As of picture files (`data.files.decode`), the square in the middle is taken and
+    As of picture files (`data.decoding.decode`), the square in the middle is taken and
     resized (bilinear, antialiased), and what is transparent shows the background. Grey
     becomes equal RGB, and RGB its luma.
 
@@ -207,8 +207,7 @@ def load_agent(
     except ValueError as error:  # its brush has gone, say
         raise ValueError(f"{path}: {error}") from error
     params, num_updates = _read_params(folder)
-    wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
-    check_fits(f"The agent in {folder}", params, wanted)
+    check_fits(f"The agent in {folder}", params, _wanted(system))
     return TrainedAgent(system, params, num_updates)
 
 
@@ -220,6 +219,11 @@ def _read_params(folder: Path) -> tuple[Any, int]:
     check_utf8(folder, "agent")
     learner = read_newest(folder / "checkpoints")["learner"]
     return learner["average"], int(learner["num_updates"])
+
+
+def _wanted(system: System) -> Any:
+    """Returns the shapes of the parameters that the system's policy has."""
+    return jax.eval_shape(system.policy.init, jax.random.key(0))
 
 
 def _no_run(name: str) -> str:
@@ -246,12 +250,11 @@ def starting_from(system: System, name: str | Path) -> System:
     if not (folder / CONFIG_FILE).exists():
         raise FileNotFoundError(_no_run(f"init_from={str(name)!r}"))
     params, _ = _read_params(folder)
-    wanted = jax.eval_shape(system.policy.init, jax.random.key(0))
     remedy = (
         "Take over what shapes the networks (policy, conditional, canvas_width, "
         f"grid_width, brush_sizes, use_color, ...) from {folder / CONFIG_FILE}."
     )
-    check_fits(f"init_from={str(name)!r}", params, wanted, remedy)
+    check_fits(f"init_from={str(name)!r}", params, _wanted(system), remedy)
     params = jax.tree.map(np.asarray, params)
     return system._replace(policy=system.policy._replace(init=lambda key: params))
 

@@ -33,9 +33,9 @@ from experiments.scale_speed import (
 )
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.names import DTYPES
-from spiral_jax.parallel import Parallel
 from spiral_jax.paths import write_file
 from spiral_jax.system import System
 
@@ -85,7 +85,7 @@ def speed(batch_size: int) -> dict[str, Any]:
     """Trains for a while with one batch size."""
     config = config_of(batch_size)
     images = load_dataset(config).train.images
-    rate, compiling = updates_per_second(config, images, Parallel(), _SECONDS.value)
+    rate, compiling = updates_per_second(config, images, DeviceGroup(), _SECONDS.value)
     return {
         "frames_per_second": rate * config.frames_per_update,
         "flops_per_frame": flops_per_frame(config, images),

@@ -11,9 +11,9 @@ import time
 import numpy as np
 
 from spiral_jax.config import Config, preset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.environments import Painting, register_environment
 from spiral_jax.environments.painting import language_of
-from spiral_jax.parallel import Parallel
 from spiral_jax.ray_cluster import joined
 from spiral_jax.renderers.mypaint import available_backends
 from spiral_jax.system import make_system
@@ -51,7 +51,7 @@ def frames_per_second(config: Config, seconds: float) -> float:
     store.publish(0, system.initial_policy())
     shape = (config.batch_size, *system.blank.shape)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    source = make_source(system, store, 0, images, Parallel())
+    source = make_source(system, store, 0, images, DeviceGroup())
     with contextlib.closing(source):
         source.example()
         source.start()

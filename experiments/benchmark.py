@@ -49,10 +49,10 @@ from experiments.scale_speed import (
 from experiments.scene_speed import benchmark_scenes
 from spiral_jax.config import PRESETS, preset
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.losses import gradient_penalty
 from spiral_jax.names import DTYPES
 from spiral_jax.networks.layers import Downsample
-from spiral_jax.parallel import Parallel
 from spiral_jax.system import make_system
 from spiral_jax.training.build import make_learner
 from spiral_jax.training.sources import make_source, make_store
@@ -77,7 +77,7 @@ def benchmark_system() -> None:
     system, store = make_system(config), make_store(config)
     images = load_dataset(config).train.images
     learner = make_learner(system, images, store)
-    source = make_source(system, store, 0, images, Parallel())
+    source = make_source(system, store, 0, images, DeviceGroup())
     example = source.example()
     trajectory = example.trajectory
     environment = system.environment(config.batch_size)

@@ -12,7 +12,7 @@ import numpy as np
 
 from spiral_jax.config import Config
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.parallel import SAME, Parallel, choose_devices
+from spiral_jax.devices import REPLICATED, DeviceGroup, choose_devices
 from spiral_jax.system import System, make_system
 from spiral_jax.training.build import initial_state, make_learner, make_updates
 from spiral_jax.training.learner import flops_of
@@ -73,7 +73,7 @@ def calls_per_second(work: Callable, seconds: float) -> float:
 
 
 def updates_per_second(
-    config: Config, images: np.ndarray, parallel: Parallel, seconds: float
+    config: Config, images: np.ndarray, devices: DeviceGroup, seconds: float
 ) -> tuple[float, float]:
     """Trains for a while.
 
@@ -81,8 +81,8 @@ def updates_per_second(
       Updates per second, and how many seconds compilation took.
     """
     system, store = make_system(config), make_store(config)
-    learner = make_learner(system, images, store, parallel)
-    source = make_source(system, store, 0, images, parallel)
+    learner = make_learner(system, images, store, devices)
+    source = make_source(system, store, 0, images, devices)
     learner.compile(source.example())
     source.start()
     learner.step(source.next())
@@ -109,14 +109,14 @@ def benchmark_scale(config: Config, name: str, seconds: float, fuse: int) -> Non
     for num_devices in _powers_of_two(jax.device_count()):
         if config.batch_size % num_devices:
             continue
-        parallel = choose_devices(num_devices, config.parallel, config.batch_size)
+        devices = choose_devices(num_devices, config.parallel, config.batch_size)
         for label, changes in (
             ("threads", {"actors": "threads", "fuse": 0}),
             ("device", {"actors": "device", "fuse": 0}),
             (f"fused {fuse}", {"actors": "device", "fuse": fuse}),
         ):
             changed = dataclasses.replace(config, **changes)
-            rate, compiling = updates_per_second(changed, images, parallel, seconds)
+            rate, compiling = updates_per_second(changed, images, devices, seconds)
             share = rate * frames * flops / (peak * num_devices)
             print(
                 f"{label:10s}{num_devices:6d}{rate:12.2f}{rate * frames:13,.0f}"
@@ -142,9 +142,9 @@ def iteration_parts(
     """
     images = load_dataset(config).train.images
     config = dataclasses.replace(config, actors="device", fuse=0)
-    system, store, parallel = make_system(config), make_store(config), Parallel()
-    store.publish(0, parallel.place(system.initial_policy(), SAME))
-    actor = make_device_actor(system, store, 0, images, parallel)
+    system, store, devices = make_system(config), make_store(config), DeviceGroup()
+    store.publish(0, devices.place(system.initial_policy(), REPLICATED))
+    actor = make_device_actor(system, store, 0, images, devices)
     trajectory = jax.block_until_ready(actor.next().trajectory)
     parts = {"rollout": lambda: actor.next().trajectory.canvases}
     return system, trajectory, parts | update_parts(system, trajectory)
@@ -199,7 +199,7 @@ def initial(
     system: System, trajectory: Trajectory
 ) -> tuple[tuple[Update, Update], TrainingState]:
     """Makes the learners of policy and critic, and fresh parameters on the device."""
-    updates = make_updates(system, Parallel())
+    updates = make_updates(system, DeviceGroup())
     state = initial_state(system, updates, trajectory.canvases.shape[2:])
     return updates, jax.device_put(state)
 

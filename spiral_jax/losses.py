@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import rlax
 
+from spiral_jax.devices import ONE_DEVICE, DeviceGroup
 from spiral_jax.language import CommandLanguage
 from spiral_jax.names import REGULARISERS
 from spiral_jax.networks import Discriminator, Policy
@@ -19,7 +20,6 @@ from spiral_jax.networks.likelihood import (
     command_log_prob_and_entropy,
     component_entropies,
 )
-from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.types import Trajectory
 
 Metrics = Mapping[str, chex.Array]
@@ -79,14 +79,14 @@ def monte_carlo(
     return errors, errors
 
 
-def _centre_and_std(x: chex.Array, parallel: Parallel) -> tuple[chex.Array, chex.Array]:
+def _centre_and_std(x: chex.Array, devices: DeviceGroup) -> tuple[chex.Array, chex.Array]:
     """Subtracts each time step's mean over the batch; and the std of what is left."""
-    x -= parallel.mean(jnp.mean(x, axis=1, keepdims=True))
-    return x, jnp.sqrt(parallel.mean(jnp.mean(x**2)))
+    x -= devices.mean(jnp.mean(x, axis=1, keepdims=True))
+    return x, jnp.sqrt(devices.mean(jnp.mean(x**2)))
 
 
 def standardise_rewards(
-    rewards: chex.Array, discounts: chex.Array, parallel: Parallel = ONE_DEVICE
+    rewards: chex.Array, discounts: chex.Array, devices: DeviceGroup = ONE_DEVICE
 ) -> chex.Array:
     """Centres rewards over the batch and scales returns to unit variance.
 
@@ -97,11 +97,11 @@ def standardise_rewards(
 
     Args:
       rewards, discounts: `[T, B]` float32.
-      parallel: the devices that hold the batch.
+      devices: the devices that hold the batch.
     """
-    rewards, _ = _centre_and_std(rewards, parallel)
+    rewards, _ = _centre_and_std(rewards, devices)
     returns, _ = monte_carlo(jnp.zeros_like(rewards), rewards, discounts)
-    _, std = _centre_and_std(returns, parallel)
+    _, std = _centre_and_std(returns, devices)
     return rewards / (std + EPSILON)
 
 
@@ -115,7 +115,7 @@ def make_policy_loss(
     value_cost: float,
     normalise_advantages: bool,
     bootstrap: bool = False,
-    parallel: Parallel = ONE_DEVICE,
+    devices: DeviceGroup = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
     """Builds `loss(params, trajectory, rewards) -> (scalar, metrics)`.
 
@@ -132,26 +132,24 @@ def make_policy_loss(
         time step's mean advantage and divide by their standard deviation.
       bootstrap: whether trajectories may end before their episodes do, so that the value
         of the last canvas is needed.
-      parallel: the devices that hold the batch; losses, metrics and gradients are to be
+      devices: the devices that hold the batch; losses, metrics and gradients are to be
         averaged over them, statistics of the batch are already.
     """
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
-        output, following, signals = policy.unroll(
-            params, trajectory, bootstrap, parallel
-        )
+        output, following, signals = policy.unroll(params, trajectory, bootstrap, devices)
         log_prob, entropy = command_log_prob_and_entropy(language, output)
         discounts = discount * trajectory.discounts
         log_rho = log_prob - trajectory.behaviour_log_prob
         total_reward = jnp.mean(jnp.sum(rewards, axis=0))
         if normalise_advantages:
-            rewards = standardise_rewards(rewards, discounts, parallel)
+            rewards = standardise_rewards(rewards, discounts, devices)
         rhos = jnp.exp(log_rho)
         if algorithm == "vtrace":
             errors, advantages = vtrace(output.value, rewards, discounts, rhos, following)
         else:
             errors, advantages = monte_carlo(output.value, rewards, discounts, following)
-        centred, scale = _centre_and_std(advantages, parallel)
+        centred, scale = _centre_and_std(advantages, devices)
         if normalise_advantages:
             advantages = centred / (scale + EPSILON)
         if algorithm == "vtrace":
@@ -164,7 +162,7 @@ def make_policy_loss(
         value = 0.5 * per_episode((targets - output.value) ** 2)
         entropy = per_episode(entropy)
         total = policy_gradient - entropy_cost * entropy + value_cost * value
-        mean = lambda x: parallel.mean(jnp.mean(x))
+        mean = lambda x: devices.mean(jnp.mean(x))
         unexplained = mean((targets - output.value) ** 2)
         variance = mean((targets - mean(targets)) ** 2)
         explained = 1.0 - unexplained / (variance + EPSILON)
@@ -178,7 +176,7 @@ def make_policy_loss(
             "policy/return": total_reward,
             "policy/off_policy_kl": -jnp.mean(log_rho),
             **{f"policy/{name}": signal for name, signal in signals.items()},
-            **component_entropies(language, output, parallel),
+            **component_entropies(language, output, devices),
         }
 
     return loss
@@ -205,7 +203,7 @@ def make_critic_loss(
     regulariser: str,
     gradient_penalty_cost: float,
     offset_cost: float,
-    parallel: Parallel = ONE_DEVICE,
+    devices: DeviceGroup = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
     """Builds `loss(params, key, real, fake, target=None) -> (scalar, metrics)`.
 
@@ -220,7 +218,7 @@ def make_critic_loss(
       regulariser: "gp" or "spectral".
       gradient_penalty_cost: lambda, of "gp".
       offset_cost: weight of the pin, of "gp".
-      parallel: the devices that hold the batch; see `make_policy_loss`.
+      devices: the devices that hold the batch; see `make_policy_loss`.
 
     Raises:
       ValueError: unknown regulariser.
@@ -249,15 +247,15 @@ def make_critic_loss(
             total = jnp.sum(jnp.mean(jax.nn.softplus(signs * scores), axis=1))
             right = jnp.mean(signs * scores < 0)
             return total, {**metrics, "critic/loss": total, "critic/accuracy": right}
-        shape = (parallel.whole(real.shape[0]), 1, 1, 1)
-        mix = parallel.split(jax.random.uniform(key, shape))
+        shape = (devices.whole(real.shape[0]), 1, 1, 1)
+        mix = devices.split(jax.random.uniform(key, shape))
         penalty, norm = gradient_penalty(
             lambda x: discriminator.apply(params, x, target),
             mix * real + (1 - mix) * fake,
         )
         # The square of the mean over all devices; its gradient, 2 mean d(offset), has to
         # be written out because gradients are averaged over devices only afterwards.
-        mean = jax.lax.stop_gradient(parallel.mean(offset))
+        mean = jax.lax.stop_gradient(devices.mean(offset))
         pin = 2.0 * mean * offset - mean**2
         total = -gap + gradient_penalty_cost * penalty + offset_cost * pin
         return total, {

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from spiral_jax.programs import Program
-from spiral_jax.rollouts.base import TRAJECTORY_PLACES, concatenate
+from spiral_jax.rollouts.base import TRAJECTORY_AXES, concatenate
 from spiral_jax.rollouts.host import rollout
 from spiral_jax.system import System
 from spiral_jax.types import Trajectory
@@ -55,9 +55,9 @@ def sample_drawings(
     """Samples exactly `num_episodes` episodes as one trajectory."""
     parts = sample_trajectories(system, params, num_episodes, seed, targets)
     joined = concatenate(list(parts))
-    places = jax.tree.broadcast(TRAJECTORY_PLACES, joined)
+    axes = jax.tree.broadcast(TRAJECTORY_AXES, joined)
     first = lambda axis, x: np.split(x, [num_episodes], axis)[0]
-    return jax.tree.map(first, places, joined)
+    return jax.tree.map(first, axes, joined)
 
 
 def programs_of(system: System, trajectory: Trajectory) -> list[Program]:

@@ -10,11 +10,11 @@ import pytest
 from spiral_jax.config import Config, preset
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.language import painting_language
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
 from spiral_jax.networks.discriminator import complete
-from spiral_jax.parallel import Parallel
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.rewards import make_rewards, negative_distance
 from spiral_jax.rollouts.queues import ParameterStore
@@ -138,7 +138,7 @@ def test_the_critic_judges_pairs(config):
         seen.append((real, fake, target))
         return state, {}
 
-    policy, critic = make_updates(system, Parallel())
+    policy, critic = make_updates(system, DeviceGroup())
     iteration = make_train_step(policy, critic._replace(apply=judge), average_updates=1)
     state = initial_state(system, (policy, critic), images.shape[1:])
     for _ in range(2):

@@ -10,12 +10,12 @@ import pytest
 
 from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.environments import make_environment
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.language import scenes_language
 from spiral_jax.networks import make_policy
 from spiral_jax.networks.decoder import PointingLocationHead
-from spiral_jax.parallel import Parallel
 from spiral_jax.rollouts.host import rollout
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
@@ -55,11 +55,11 @@ def test_painting_on_the_device_is_painting(compat, rng):
 @pytest.mark.parametrize("conditional", [False, True])
 def test_both_actors_play_the_same_episodes(tiny_config, conditional):
     config = dataclasses.replace(tiny_config, conditional=conditional)
-    system, store, parallel = make_system(config), ParameterStore(), Parallel()
+    system, store, devices = make_system(config), ParameterStore(), DeviceGroup()
     images = load_dataset(config).train.images
     store.publish(0, system.initial_policy())
     on_cpu = make_actor(system, store, 0, num_rollouts=3, images=images)
-    on_device = make_device_actor(system, store, 3, images, parallel)
+    on_device = make_device_actor(system, store, 3, images, devices)
     for _ in range(2):
         a, b = on_cpu.next(), on_device.next()
         assert a.num_rollouts == b.num_rollouts
@@ -77,11 +77,11 @@ def test_episodes_in_stages_go_on_where_they_were(tiny_config, conditional):
     config = dataclasses.replace(
         tiny_config, batch_size=6, unroll_length=1, conditional=conditional
     )
-    system, store, parallel = make_system(config), ParameterStore(), Parallel()
+    system, store, devices = make_system(config), ParameterStore(), DeviceGroup()
     images = load_dataset(config).train.images
     params = system.initial_policy()
     store.publish(0, params)
-    actor = make_device_actor(system, store, 3, images, parallel)
+    actor = make_device_actor(system, store, 3, images, devices)
     parts = [jax.device_get(actor.next().trajectory) for _ in range(6)]
     ends = np.stack([part.discounts[-1] == 0 for part in parts])
     expected = [[2, 1, 0], [1, 0, 2], [0, 2, 1]]
@@ -141,7 +141,7 @@ def test_fused_learning_is_synchronous_learning(
         system, store = make_system(config), ParameterStore()
         images = load_dataset(config).train.images
         learner = make_learner(system, images, store)
-        source = make_source(system, store, 0, images, Parallel())
+        source = make_source(system, store, 0, images, DeviceGroup())
         learner.compile(source.example())
         while learner.num_updates < 3:
             learner.step(source.next())

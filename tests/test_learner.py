@@ -9,8 +9,8 @@ import pytest
 from experiments.network_speed import flop_of_products
 from experiments.scale_speed import initial, products_of, visit
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.optimisers import make_optimisers
-from spiral_jax.parallel import Parallel
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
 from spiral_jax.training.build import make_learner
@@ -45,7 +45,7 @@ def test_long_gradients_are_scaled_down():
 
     def first_moment(max_norm):
         optimiser = make_optimisers(1e-3, 1e-3, max_norm).policy
-        update = make_policy_update(loss, rewards, None, optimiser, Parallel())
+        update = make_policy_update(loss, rewards, None, optimiser, DeviceGroup())
         state, metrics = update.apply(update.init(gradients), None, None)
         assert metrics["policy/grad_norm"] == 5.0
         return optax.tree.get(state.opt_state, "mu")["w"]

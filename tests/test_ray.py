@@ -17,8 +17,8 @@ import pytest
 from experiments.examples import rectangles
 from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.metrics import read_records
-from spiral_jax.parallel import Parallel
 from spiral_jax.ray_cluster import MISSING
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.rollouts.ray_actors import ActorError, RayActors
@@ -77,7 +77,7 @@ def actors(cluster):
         def make(config, images=None):
             system, store = make_system(config), ParameterStore()
             store.publish(0, system.initial_policy())
-            source = make_source(system, store, 0, images, Parallel())
+            source = make_source(system, store, 0, images, DeviceGroup())
             return stack.enter_context(contextlib.closing(source))
 
         yield make

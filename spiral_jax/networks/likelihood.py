@@ -6,8 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.devices import ONE_DEVICE, DeviceGroup
 from spiral_jax.language import CommandLanguage
-from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.types import PolicyOutput
 
 EPSILON = 1e-6
@@ -44,14 +44,14 @@ def command_log_prob_and_entropy(
 
 
 def component_entropies(
-    language: CommandLanguage, output: PolicyOutput, parallel: Parallel = ONE_DEVICE
+    language: CommandLanguage, output: PolicyOutput, devices: DeviceGroup = ONE_DEVICE
 ) -> Mapping[str, chex.Array]:
     """Returns the mean entropy in nats of each component, over commands that use it.
 
     0 for a component that none of them uses. Arguments as those of
-    `command_log_prob_and_entropy`; `parallel`: the devices that hold the batch.
+    `command_log_prob_and_entropy`; `devices`: the devices that hold the batch.
     """
-    mean = lambda x: parallel.mean(jnp.mean(x))
+    mean = lambda x: devices.mean(jnp.mean(x))
     mask = language.mask(output.actions)
     return {
         f"policy/entropy_{name}": mean(output.entropies[name] * mask[name])

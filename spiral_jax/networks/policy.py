@@ -12,6 +12,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.devices import ONE_DEVICE, DeviceGroup
 from spiral_jax.language import CommandLanguage
 from spiral_jax.networks.core import LSTM, centre_gradients, varying_share
 from spiral_jax.networks.decoder import EMBEDDING_SIZE, Decoder, View, encode_component
@@ -24,7 +25,6 @@ from spiral_jax.networks.layers import (
     initial_gain,
 )
 from spiral_jax.networks.presets import PRESETS, PolicyPreset
-from spiral_jax.parallel import ONE_DEVICE, Parallel
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
 
 NOISE_SIZE = 10
@@ -40,7 +40,7 @@ class Policy(NamedTuple):
       step: `(params, observation, state) -> (PolicyOutput, AgentState)`: samples one
         command per canvas; the observation is the environment's, and "target"
         `[B, H, W, C]` if it is conditional.
-      unroll: `(params, trajectory, bootstrap=False, parallel=ONE_DEVICE) ->
+      unroll: `(params, trajectory, bootstrap=False, devices=ONE_DEVICE) ->
         (PolicyOutput, [B], signals)`: scores the commands of a trajectory, `[T, B]`; the
         value of what follows the last one, 0 without `bootstrap`; and how well the
         network sees, scalars by name: "torso_variation", the share in 0..1 of the power
@@ -204,7 +204,7 @@ def _unroll(
     network: _Network,
     trajectory: Trajectory,
     bootstrap: bool = False,
-    parallel: Parallel = ONE_DEVICE,
+    devices: DeviceGroup = ONE_DEVICE,
 ):
     """Scores the commands of a trajectory, see `Policy.unroll`."""
     t, b = trajectory.behaviour_log_prob.shape
@@ -228,13 +228,13 @@ def _unroll(
         jax.tree.map(lambda x: jnp.tile(x, (num_seen, 1, 1, 1)), trajectory.targets),
     )
     seen = seen.reshape(num_seen, b, -1)
-    signals = {"torso_variation": varying_share(seen, parallel.mean)}
+    signals = {"torso_variation": varying_share(seen, devices.mean)}
     if network.centred_gradients:
-        seen = centre_gradients(seen, parallel.mean)
+        seen = centre_gradients(seen, devices.mean)
     z, gates, _ = network.core(seen, start.lstm)
-    signals["gate_rms"] = jnp.sqrt(parallel.mean(jnp.mean(gates**2)))
+    signals["gate_rms"] = jnp.sqrt(devices.mean(jnp.mean(gates**2)))
     if network.centred_gradients:
-        z = centre_gradients(z, parallel.mean)
+        z = centre_gradients(z, devices.mean)
     output = network.decode(
         merge(z[:t]),
         jax.tree.map(lambda x: x[: t * b], view),

@@ -7,8 +7,8 @@ import numpy as np
 
 from spiral_jax.types import Trajectory
 
-# Where trajectories lie on the devices, see `parallel`: split along the batch.
-TRAJECTORY_PLACES = Trajectory(1, 1, 1, 1, 1, 1, start=0, targets=0)
+# How trajectories lie on the devices, see `devices`: split along the batch.
+TRAJECTORY_AXES = Trajectory(1, 1, 1, 1, 1, 1, start=0, targets=0)
 
 
 class Rollout(NamedTuple):
@@ -87,9 +87,9 @@ def concatenate(trajectories: list[Trajectory]) -> Trajectory:
     """Puts batches of unrolls beside each other; a single one stays as it is."""
     if len(trajectories) == 1:
         return trajectories[0]
-    places = jax.tree.broadcast(TRAJECTORY_PLACES, trajectories[0])
+    axes = jax.tree.broadcast(TRAJECTORY_AXES, trajectories[0])
     return jax.tree.map(
-        lambda axis, *parts: np.concatenate(parts, axis), places, *trajectories
+        lambda axis, *parts: np.concatenate(parts, axis), axes, *trajectories
     )
 
 

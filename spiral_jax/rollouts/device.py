@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.data import ImageData
+from spiral_jax.devices import REPLICATED, DeviceGroup
 from spiral_jax.environments.on_device import DevicePainting, PaintingState
 from spiral_jax.networks import Policy
 from spiral_jax.networks.likelihood import command_log_prob_and_entropy
-from spiral_jax.parallel import SAME, Parallel
-from spiral_jax.rollouts.base import TRAJECTORY_PLACES, Rollout, RolloutSource
+from spiral_jax.rollouts.base import TRAJECTORY_AXES, Rollout, RolloutSource
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.types import Actions, AgentState, Trajectory
 
@@ -55,7 +55,7 @@ class DeviceRollout:
         num_stages: int,
         batch_size: int,
         seed: int,
-        parallel: Parallel,
+        devices: DeviceGroup,
         targets: ImageData | None = None,
     ):
         """Takes what decides episodes.
@@ -67,7 +67,7 @@ class DeviceRollout:
           num_stages: rollouts of an episode.
           batch_size: B, over all devices.
           seed: of all actors; this one is number 0 among them.
-          parallel: the devices that play.
+          devices: the devices that play.
           targets: what a conditional agent is shown.
         """
         self._policy = policy
@@ -76,7 +76,7 @@ class DeviceRollout:
         self._num_stages = num_stages
         self._batch_size = batch_size
         self._seed = seed
-        self._parallel = parallel
+        self._devices = devices
         self._targets = targets
 
     @property
@@ -93,14 +93,14 @@ class DeviceRollout:
     def _init(
         self, number: chex.Array, targets: chex.Array | None
     ) -> tuple[RolloutState, chex.PRNGKey]:
-        language, parallel = self._painting.language, self._parallel
+        language, devices = self._painting.language, self._devices
         key = jax.random.fold_in(
             jax.random.fold_in(jax.random.key(self._seed), 0), number
         )
         state = self._policy.initial_state(key, self._batch_size)
-        key = parallel.own_key(state.key)
-        state = parallel.split(state._replace(key=None))
-        painting = parallel.split(self._painting.begin(self._batch_size))
+        key = devices.own_key(state.key)
+        state = devices.split(state._replace(key=None))
+        painting = devices.split(self._painting.begin(self._batch_size))
         if targets is not None:
             targets = targets.astype(jnp.float32) / 255.0
         mask = {name: jnp.zeros(state.noise.shape[:1]) for name in language.names}
@@ -128,13 +128,13 @@ class DeviceRollout:
         Returns:
           A trajectory, and the episodes behind it; None if they are over.
         """
-        language, parallel = self._painting.language, self._parallel
+        language, devices = self._painting.language, self._devices
         fresh, key = self._init(number, targets)
         ends = True
         if unfinished is None:
             unfinished = fresh
         else:
-            place = parallel.split(jnp.arange(self._batch_size))
+            place = devices.split(jnp.arange(self._batch_size))
             first = place * self._num_stages // self._batch_size
             stage = (number + first) % self._num_stages
             ends = stage == self._num_stages - 1
@@ -186,16 +186,19 @@ class DeviceActor(RolloutSource):
         self,
         device_rollout: DeviceRollout,
         store: ParameterStore,
-        parallel: Parallel,
+        devices: DeviceGroup,
         num_rollouts: int = 0,
     ):
         """Takes what plays, and how many rollouts have been played before."""
         self._rollout = device_rollout
         self._store = store
-        self._parallel = parallel
-        self._init = parallel.compile(device_rollout.init, (SAME, 0), 0)
-        self._unroll = parallel.compile(
-            device_rollout.unroll, (SAME, SAME, 0, 0), (TRAJECTORY_PLACES, 0), donate=(3,)
+        self._devices = devices
+        self._init = devices.compile(device_rollout.init, (REPLICATED, 0), 0)
+        self._unroll = devices.compile(
+            device_rollout.unroll,
+            (REPLICATED, REPLICATED, 0, 0),
+            (TRAJECTORY_AXES, 0),
+            donate=(3,),
         )
         self.restart(num_rollouts)
 
@@ -207,8 +210,8 @@ class DeviceActor(RolloutSource):
     def next(self) -> Rollout:
         """Plays one batch of episodes; they stay on the devices."""
         version, params = self._store.latest()
-        place, targets = self._parallel.place, self._rollout.targets(self.num_rollouts)
-        number = place(np.int32(self.num_rollouts), SAME)
+        place, targets = self._devices.place, self._rollout.targets(self.num_rollouts)
+        number = place(np.int32(self.num_rollouts), REPLICATED)
         targets = place(targets, 0)
         if self._unfinished is None and not self._rollout.whole_episodes:
             self._unfinished = self._init(number, targets)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiral_jax.data import ImageData
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.losses import make_critic_loss, make_policy_loss
-from spiral_jax.parallel import Parallel
 from spiral_jax.replay import empty_replay
 from spiral_jax.rewards import make_rewards
 from spiral_jax.rollouts.queues import ParameterStore
@@ -19,7 +19,7 @@ from spiral_jax.training.learner import (
 )
 from spiral_jax.training.sources import make_device_rollout, num_fused
 from spiral_jax.training.step import (
-    STATE_PLACES,
+    STATE_AXES,
     TrainingState,
     Update,
     make_critic_update,
@@ -28,12 +28,12 @@ from spiral_jax.training.step import (
 )
 
 
-def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
+def make_updates(system: System, devices: DeviceGroup) -> tuple[Update, Update]:
     """Builds the learners of policy and critic as pure functions.
 
     Args:
       system: from `make_system`.
-      parallel: the devices that hold the batch.
+      devices: the devices that hold the batch.
     """
     config = system.config
     policy_update = make_policy_update(
@@ -46,7 +46,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             value_cost=config.value_cost,
             normalise_advantages=config.normalise_advantages,
             bootstrap=config.unrolls_per_episode > 1,
-            parallel=parallel,
+            devices=devices,
         ),
         make_rewards(
             config.reward,
@@ -57,7 +57,7 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
         ),
         system.score,
         system.optimisers.policy,
-        parallel,
+        devices,
     )
     critic_update = make_critic_update(
         make_critic_loss(
@@ -65,11 +65,11 @@ def make_updates(system: System, parallel: Parallel) -> tuple[Update, Update]:
             regulariser=config.critic_regulariser,
             gradient_penalty_cost=config.gradient_penalty_cost,
             offset_cost=config.offset_cost,
-            parallel=parallel,
+            devices=devices,
         ),
         system.optimisers.critic,
         system.seed("penalty"),
-        parallel,
+        devices,
     )
     return policy_update, critic_update
 
@@ -109,7 +109,7 @@ def make_learner(
     system: System,
     images: np.ndarray,
     store: ParameterStore,
-    parallel: Parallel | None = None,
+    devices: DeviceGroup | None = None,
 ) -> Learner:
     """Builds what learns, with fresh parameters.
 
@@ -117,27 +117,27 @@ def make_learner(
       system: from `make_system`.
       images: real pictures `[N, H, W, C]` uint8.
       store: where the policy's parameters are published.
-      parallel: the devices that learn; None: one.
+      devices: the devices that learn; None: one.
     """
-    config, parallel = system.config, parallel or Parallel()
-    updates, seed = make_updates(system, parallel), system.seed("data")
+    config, devices = system.config, devices or DeviceGroup()
+    updates, seed = make_updates(system, devices), system.seed("data")
     train_step = make_train_step(*updates, config.average_updates)
     program = learning_program(train_step)
     if config.fuse:
-        device_rollout = make_device_rollout(system, images, parallel)
+        device_rollout = make_device_rollout(system, images, devices)
         program = fused_program(train_step, device_rollout, num_fused(config))
     state = initial_state(system, updates, images.shape[1:])
     return Learner(
         program,
-        parallel.part(state, STATE_PLACES),
+        devices.part(state, STATE_AXES),
         CriticBatches(
-            None if config.conditional else ImageData(images, seed, parallel.shard),
+            None if config.conditional else ImageData(images, seed, devices.shard),
             batch_size=config.batch_size,
             critic_steps=config.critic_steps if config.reward_source == "critic" else 0,
             seed=system.seed("replay"),
-            shard=parallel.shard,
+            shard=devices.shard,
         ),
         store,
-        parallel,
+        devices,
         plays_on_device=config.actors == "device",
     )

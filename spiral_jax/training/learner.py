@@ -10,13 +10,13 @@ import numpy as np
 
 from spiral_jax import replay as replays
 from spiral_jax.data import ImageData
-from spiral_jax.parallel import ONCE, SAME, Parallel
-from spiral_jax.rollouts.base import TRAJECTORY_PLACES, Rollout
+from spiral_jax.devices import HOST, REPLICATED, DeviceGroup
+from spiral_jax.rollouts.base import TRAJECTORY_AXES, Rollout
 from spiral_jax.rollouts.device import DeviceRollout
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.training.step import (
-    CRITIC_BATCH_PLACES,
-    STATE_PLACES,
+    CRITIC_BATCH_AXES,
+    STATE_AXES,
     CriticBatch,
     TrainingState,
 )
@@ -41,7 +41,7 @@ class CriticBatches:
           batch_size: B, over all processes.
           critic_steps: S, critic updates per policy update; 0 if another score pays.
           seed: of the draws from the replay.
-          shard: which part of them is made, see `Parallel.shard`.
+          shard: which part of them is made, see `DeviceGroup.shard`.
         """
         self._data = data
         self._shard = shard
@@ -68,14 +68,14 @@ class Program(NamedTuple):
     Attributes:
       step: `(state, unfinished, rollout, batch) -> (state, unfinished, metrics)`, pure;
         `unfinished` are the episodes behind the rollout, if the program plays itself.
-      rollout_places: where the rollouts' trajectories lie, see `parallel`.
+      rollout_axes: how the rollouts' trajectories lie, see `spiral_jax.devices`.
       num_steps: K, training steps of one call; 0: one, without an axis for it in batches
         and metrics.
       init: `(rollout) -> unfinished`, what the first call begins with; None: nothing.
     """
 
     step: Callable
-    rollout_places: Any
+    rollout_axes: Any
     num_steps: int = 0
     init: Callable | None = None
 
@@ -91,7 +91,7 @@ def learning_program(train_step: Callable) -> Program:
         state, metrics = train_step(state, trajectory, batch)
         return state, unfinished, metrics
 
-    return Program(step, TRAJECTORY_PLACES)
+    return Program(step, TRAJECTORY_AXES)
 
 
 def fused_program(
@@ -129,7 +129,7 @@ def fused_program(
         return device_rollout.init(indices[0], first)
 
     begins = None if device_rollout.whole_episodes else init
-    return Program(step, (SAME, 1), num_steps, begins)
+    return Program(step, (REPLICATED, 1), num_steps, begins)
 
 
 class Learner:
@@ -146,7 +146,7 @@ class Learner:
         state: TrainingState,
         batches: CriticBatches,
         store: ParameterStore,
-        parallel: Parallel,
+        devices: DeviceGroup,
         *,
         plays_on_device: bool = False,
     ):
@@ -157,26 +157,26 @@ class Learner:
           state: everything that is learnt.
           batches: what the critic learns from.
           store: where actors read the policy's parameters.
-          parallel: the devices that learn.
+          devices: the devices that learn.
           plays_on_device: whether rollouts are played on the same devices, between the
             learner's calls. All other actors get copies of the parameters: the memory of
             those that are published is taken by the next update.
         """
         self._description = program
-        self._state = parallel.place(state, STATE_PLACES)
+        self._state = devices.place(state, STATE_AXES)
         self._unfinished = None
         self._batches = batches
-        self._batch_places = CRITIC_BATCH_PLACES
+        self._batch_axes = CRITIC_BATCH_AXES
         if program.num_steps:
-            self._batch_places = CriticBatch(2, 2)
-        self._program = parallel.compile(
+            self._batch_axes = CriticBatch(2, 2)
+        self._program = devices.compile(
             program.step,
-            (STATE_PLACES, 0, program.rollout_places, self._batch_places),
-            (STATE_PLACES, 0, ONCE),
+            (STATE_AXES, 0, program.rollout_axes, self._batch_axes),
+            (STATE_AXES, 0, HOST),
             donate=(0, 1),
         )
         self._store = store
-        self._parallel = parallel
+        self._devices = devices
         self._plays_on_device = plays_on_device
         self.num_updates = 0
         self.compile_seconds = 0.0
@@ -185,7 +185,7 @@ class Learner:
     def _publish(self) -> None:
         params = self._state.policy.params
         if not self._plays_on_device:
-            params = self._parallel.snapshot(params)
+            params = self._devices.snapshot(params)
         self._published = params
         self._store.publish(self.num_updates, params)
 
@@ -194,7 +194,7 @@ class Learner:
         arguments = self._arguments(rollout)
         start = time.monotonic()
         if init := self._description.init:
-            begin = self._parallel.compile(init, (self._description.rollout_places,), 0)
+            begin = self._devices.compile(init, (self._description.rollout_axes,), 0)
             self._unfinished = begin(arguments[0])
         lowered = self._program.lower(self._state, self._unfinished, *arguments)
         self._program = lowered.compile()
@@ -206,17 +206,17 @@ class Learner:
         return flops_of(self._program)
 
     def _arguments(self, rollout: Rollout) -> tuple:
-        place, places = self._parallel.place, self._description.rollout_places
+        place, axes = self._devices.place, self._description.rollout_axes
         on_devices = self._plays_on_device and not self._description.num_steps
         trajectory = rollout.trajectory
         if not on_devices:
-            trajectory = place(trajectory, places)
+            trajectory = place(trajectory, axes)
         count = self._description.num_steps
         made = [self._batches.batch(self.num_updates + i) for i in range(count or 1)]
         batch = made[0]
         if count:
             batch = jax.tree.map(lambda *arrays: np.stack(arrays), *made)
-        return trajectory, place(batch, self._batch_places)
+        return trajectory, place(batch, self._batch_axes)
 
     def step(self, rollout: Rollout) -> dict[str, chex.Array]:
         """Learns from one rollout, or from each of the K that the program plays.
@@ -242,20 +242,20 @@ class Learner:
     @property
     def average(self) -> Any:
         """The averaged parameters of the policy, copied to the host."""
-        return self._parallel.fetch(self._state.average)
+        return self._devices.fetch(self._state.average)
 
     def state(self) -> dict[str, Any]:
         """Returns everything that a checkpoint must hold, as a tree of arrays.
 
         It is the same for any number of devices.
         """
-        state = self._parallel.save(self._state, STATE_PLACES)
+        state = self._devices.save(self._state, STATE_AXES)
         return {**state._asdict(), "num_updates": np.asarray(self.num_updates)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what `state` returned, and publishes its parameters."""
         fields = {name: state[name] for name in TrainingState._fields}
-        self._state = self._parallel.place(TrainingState(**fields), STATE_PLACES)
+        self._state = self._devices.place(TrainingState(**fields), STATE_AXES)
         self.num_updates = int(state["num_updates"])
         self._publish()
 

@@ -11,11 +11,11 @@ import numpy as np
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.devices import choose_devices
 from spiral_jax.distributed.process_group import Decision, ProcessGroup
 from spiral_jax.evaluation import MeasureFn, Report
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer
 from spiral_jax.ownership import Owner, OwnerError
-from spiral_jax.parallel import choose_devices
 from spiral_jax.paths import explained
 from spiral_jax.rollouts.queues import Stopped
 from spiral_jax.run_folder import CONFIG_FILE, keep_earlier_settings

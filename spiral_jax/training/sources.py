@@ -7,10 +7,10 @@ import numpy as np
 
 from spiral_jax.config import Config
 from spiral_jax.data import ImageData
+from spiral_jax.devices import DeviceGroup
 from spiral_jax.environments.on_device import DevicePainting
 from spiral_jax.extensions import import_extensions
-from spiral_jax.parallel import Parallel
-from spiral_jax.rollouts.base import TRAJECTORY_PLACES, RolloutSource
+from spiral_jax.rollouts.base import TRAJECTORY_AXES, RolloutSource
 from spiral_jax.rollouts.device import DeviceActor, DeviceRollout, FusedSource
 from spiral_jax.rollouts.host import Actor
 from spiral_jax.rollouts.queues import ParameterStore
@@ -40,7 +40,7 @@ def make_source(
     store: ParameterStore,
     num_rollouts: int,
     images: np.ndarray,
-    parallel: Parallel,
+    devices: DeviceGroup,
 ) -> RolloutSource:
     """Builds where a run's rollouts come from.
 
@@ -49,18 +49,18 @@ def make_source(
       store: where the policy's parameters are read.
       num_rollouts: how many have been played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
-      parallel: the devices that learn.
+      devices: the devices that learn.
     """
     config = system.config
     if config.fuse:
-        device_rollout = make_device_rollout(system, images, parallel)
+        device_rollout = make_device_rollout(system, images, devices)
         return FusedSource(device_rollout, store, num_fused(config), num_rollouts)
     if config.actors == "device":
-        return make_device_actor(system, store, num_rollouts, images, parallel)
+        return make_device_actor(system, store, num_rollouts, images, devices)
     if config.actors == "ray":
-        return make_ray_actors(system, store, num_rollouts, images, parallel)
+        return make_ray_actors(system, store, num_rollouts, images, devices)
     actors = [
-        make_actor(system, store, i, num_rollouts, images, parallel)
+        make_actor(system, store, i, num_rollouts, images, devices)
         for i in range(config.num_actors)
     ]
     if config.synchronous:
@@ -69,14 +69,14 @@ def make_source(
 
 
 def make_device_rollout(
-    system: System, images: np.ndarray, parallel: Parallel
+    system: System, images: np.ndarray, devices: DeviceGroup
 ) -> DeviceRollout:
     """Builds what plays on the accelerator.
 
     Args:
       system: from `make_system`.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
-      parallel: the devices that play.
+      devices: the devices that play.
     """
     config, seed = system.config, system.seed("actors")
     return DeviceRollout(
@@ -86,8 +86,8 @@ def make_device_rollout(
         num_stages=config.unrolls_per_episode,
         batch_size=config.batch_size,
         seed=seed,
-        parallel=parallel,
-        targets=ImageData(images, seed, parallel.shard) if config.conditional else None,
+        devices=devices,
+        targets=ImageData(images, seed, devices.shard) if config.conditional else None,
     )
 
 
@@ -97,7 +97,7 @@ def make_actor(
     actor_id: int,
     num_rollouts: int = 0,
     images: np.ndarray | None = None,
-    parallel: Parallel | None = None,
+    devices: DeviceGroup | None = None,
     shard: tuple[int, int] | None = None,
 ) -> Actor:
     """Builds an actor with environments of its own.
@@ -112,21 +112,21 @@ def make_actor(
       actor_id: its index in this process; decides its random stream.
       num_rollouts: how many it has played before.
       images: what a conditional agent is shown to draw: pictures `[N, H, W, C]` uint8.
-      parallel: the devices that learn, and that actors use; None: one of this process.
+      devices: the devices that learn, and that actors use; None: one of this process.
       shard: which part of a batch the actors of this learner's process play; None: as
-        `parallel` says.
+        `devices` says.
 
     Raises:
       ValueError: a batch cannot be split among all actors and an episode's stages.
     """
-    config, seed, parallel = system.config, system.seed("actors"), parallel or Parallel()
-    device = parallel.actor_device(actor_id)
+    config, seed, devices = system.config, system.seed("actors"), devices or DeviceGroup()
+    device = devices.actor_device(actor_id)
     batch_size, keep = config.batch_size, lambda trajectory: trajectory
     stages = config.unrolls_per_episode
     if config.synchronous:
-        keep = lambda trajectory: parallel.part(trajectory, TRAJECTORY_PLACES)
+        keep = lambda trajectory: devices.part(trajectory, TRAJECTORY_AXES)
     else:
-        process, num_processes = shard or parallel.shard
+        process, num_processes = shard or devices.shard
         batch_size = _part_of_batch(config, num_processes)
         actor_id += process * config.num_actors
     return Actor(
@@ -151,10 +151,10 @@ def make_ray_actors(
     store: ParameterStore,
     num_rollouts: int,
     images: np.ndarray,
-    parallel: Parallel,
+    devices: DeviceGroup,
 ) -> RayActors:
     """Builds actors in processes of their own; arguments as those of `make_source`."""
-    config, shard = system.config, parallel.shard
+    config, shard = system.config, devices.shard
     _part_of_batch(config, shard[1])  # refuses what they would refuse
     return RayActors(
         functools.partial(_make_actor_elsewhere, config, system.own_policy, shard),
@@ -199,8 +199,8 @@ def make_device_actor(
     store: ParameterStore,
     num_rollouts: int,
     images: np.ndarray,
-    parallel: Parallel,
+    devices: DeviceGroup,
 ) -> DeviceActor:
     """Builds the actor that plays on the accelerator; see `make_actor`."""
-    device_rollout = make_device_rollout(system, images, parallel)
-    return DeviceActor(device_rollout, store, parallel, num_rollouts)
+    device_rollout = make_device_rollout(system, images, devices)
+    return DeviceActor(device_rollout, store, devices, num_rollouts)

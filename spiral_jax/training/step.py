@@ -14,7 +14,7 @@ import optax
 
 from spiral_jax import replay as replays
 from spiral_jax.data import to_float
-from spiral_jax.parallel import SAME, Parallel
+from spiral_jax.devices import REPLICATED, DeviceGroup
 from spiral_jax.replay import Replay
 from spiral_jax.rewards import ScoreFn
 from spiral_jax.types import LearnerState, Trajectory
@@ -48,7 +48,7 @@ class CriticBatch(NamedTuple):
     replayed: chex.Array
 
 
-CRITIC_BATCH_PLACES = CriticBatch(1, 1)
+CRITIC_BATCH_AXES = CriticBatch(1, 1)
 
 
 class TrainingState(NamedTuple):
@@ -69,7 +69,7 @@ class TrainingState(NamedTuple):
     replay: Replay
 
 
-STATE_PLACES = TrainingState(SAME, SAME, SAME, Replay(1, 0))
+STATE_AXES = TrainingState(REPLICATED, REPLICATED, REPLICATED, Replay(1, 0))
 
 
 def _descend(optimiser, state: LearnerState, gradients, metrics, prefix: str):
@@ -90,7 +90,7 @@ def make_policy_update(
     rewards: Callable,
     score: ScoreFn,
     optimiser: optax.GradientTransformation,
-    parallel: Parallel,
+    devices: DeviceGroup,
 ) -> Update:
     """Builds the policy learner; `apply` takes `(state, critic_params, trajectory)`.
 
@@ -99,7 +99,7 @@ def make_policy_update(
       rewards: from `make_rewards`.
       score: what pays: the critic of the moment, or a fixed distance to the targets.
       optimiser: of the policy's parameters.
-      parallel: the devices that hold the batch.
+      devices: the devices that hold the batch.
     """
 
     def apply(state: LearnerState, critic_params: Any, trajectory: Trajectory):
@@ -107,7 +107,7 @@ def make_policy_update(
             trajectory, lambda images, targets: score(critic_params, images, targets)
         )
         found = jax.grad(loss, has_aux=True)(state.params, trajectory, reward)
-        gradients, metrics = parallel.mean((found[0], {**found[1], **reward_metrics}))
+        gradients, metrics = devices.mean((found[0], {**found[1], **reward_metrics}))
         return _descend(optimiser, state, gradients, metrics, "policy")
 
     return Update(_initialiser(optimiser), apply)
@@ -117,7 +117,7 @@ def make_critic_update(
     loss: Callable,
     optimiser: optax.GradientTransformation,
     seed: int,
-    parallel: Parallel,
+    devices: DeviceGroup,
 ) -> Update:
     """Builds the critic's learner; `apply` takes `(state, real, fake, target=None)`.
 
@@ -125,7 +125,7 @@ def make_critic_update(
       loss: from `make_critic_loss`.
       optimiser: of the critic's parameters.
       seed: of the random interpolates; they depend on (seed, number of the update).
-      parallel: the devices that hold the batch.
+      devices: the devices that hold the batch.
     """
 
     def apply(
@@ -135,7 +135,7 @@ def make_critic_update(
         target: chex.Array | None = None,
     ):
         key = jax.random.fold_in(jax.random.key(seed), state.num_updates)
-        gradients, metrics = parallel.mean(
+        gradients, metrics = devices.mean(
             jax.grad(loss, has_aux=True)(state.params, key, real, fake, target)
         )
         return _descend(optimiser, state, gradients, metrics, "critic")

@@ -9,7 +9,7 @@ import pytest
 
 from spiral_jax import replay
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.parallel import choose_devices
+from spiral_jax.devices import choose_devices
 from spiral_jax.replay import Replay
 from spiral_jax.rollouts.base import Rollout
 from spiral_jax.rollouts.host import HostRollout, rollout
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.skipif(
 
 def learner_on(config, num_devices, mode):
     system = make_system(config)
-    parallel = choose_devices(num_devices, mode, config.batch_size)
+    devices = choose_devices(num_devices, mode, config.batch_size)
     images = load_dataset(config).train.images
     store = make_store(config)
-    learner = make_learner(system, images, store, parallel)
-    return system, learner, make_source(system, store, 0, images, parallel)
+    learner = make_learner(system, images, store, devices)
+    return system, learner, make_source(system, store, 0, images, devices)
 
 
 def learnt(config, num_devices, mode):
@@ -136,17 +136,17 @@ def test_fused_training_on_eight_devices_is_that_on_one(tiny_config, unroll_leng
 
 
 def test_no_picture_moves_to_another_device():
-    parallel = choose_devices(8, "jit", 16)
-    ring, places = replay.empty_replay(5, (16, 8, 8, 1)), Replay(1, 0)
+    devices = choose_devices(8, "jit", 16)
+    ring, axes = replay.empty_replay(5, (16, 8, 8, 1)), Replay(1, 0)
 
     def add_and_take(ring, pictures, finished, shares):
         ring = replay.add(ring, pictures, finished)
         return ring, replay.take(ring, shares)
 
     arguments = (ring.pictures[0], np.ones(16, bool), np.zeros(16, np.float32))
-    program = parallel.compile(
-        add_and_take, (places, 0, 0, 0), (places, 0), donate=(0,)
-    ).lower(parallel.place(ring, places), *parallel.place(arguments, 0))
+    program = devices.compile(
+        add_and_take, (axes, 0, 0, 0), (axes, 0), donate=(0,)
+    ).lower(devices.place(ring, axes), *devices.place(arguments, 0))
     text = program.compile().as_text()
     assert "scatter" in text
     for movement in ("all-gather", "all-to-all", "collective-permute", "all-reduce"):
@@ -181,8 +181,8 @@ def test_actors_may_have_a_device_of_their_own(tiny_config, tmp_path, monkeypatc
     monkeypatch.setattr(HostRollout, "unroll", watched)
     assert train(config, tmp_path) is not None
     assert acted == set(jax.devices()[3:5])
-    parallel = choose_devices(5, "jit", 6, num_actor_devices=2)
-    assert parallel.devices == tuple(jax.devices()[:3])
+    devices = choose_devices(5, "jit", 6, num_actor_devices=2)
+    assert devices.devices == tuple(jax.devices()[:3])
 
 
 def test_learners_need_a_device():

@@ -8,12 +8,12 @@ device under jit only: under pmap each draws random numbers of its own.
   jit   Programs are written for the whole batch. Arrays know how they lie on the devices,
         and XLA splits the work and inserts the communication.
   pmap  Programs are written for one device's part of the batch, and say themselves where
-        they average over the devices (`Parallel.mean`).
+        they average over the devices (`DeviceGroup.mean`).
 
-An array's place is an integer: the axis of the batch, along which it is split over the
-devices; `SAME` for what all devices hold; or `ONCE` for results that all devices have and
-that only the host wants. Places of a tree are a prefix of it, as in
-`jax.vmap`'s `in_axes`.
+How an array lies on the devices is an integer: the axis of the batch, along which it is
+split; `REPLICATED`, if all devices hold all of it; or `HOST`, for results that all of them
+have and that only the host wants. Axes of a tree are a prefix of it, as in `jax.vmap`'s
+`in_axes`.
 """
 
 import functools
@@ -26,12 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-SAME = -1
-ONCE = -2
+REPLICATED = -1
+HOST = -2
 _AXIS = "devices"
 
 
-class Parallel:
+class DeviceGroup:
     """A group of devices that compute one program together.
 
     Attributes:
@@ -61,15 +61,15 @@ class Parallel:
         """The group; JAX starts when it is first asked for."""
         return tuple(self._devices or jax.local_devices()[:1])
 
-    def actor_device(self, number: int) -> jax.Device:
-        """Returns where actor thread `number` of this process runs the policy."""
+    def actor_device(self, index: int) -> jax.Device:
+        """Returns where actor thread `index` of this process runs the policy."""
         own = [d for d in self.devices if d.process_index == jax.process_index()]
         choice = self._actor_devices or own[:1]
-        return choice[number % len(choice)]
+        return choice[index % len(choice)]
 
     @functools.cached_property
     def shard(self) -> tuple[int, int]:
-        """Which part of a batch this process holds: (its number, of how many)."""
+        """Which part of a batch this process holds: (its index, of how many)."""
         processes = sorted({device.process_index for device in self.devices})
         return processes.index(jax.process_index()), len(processes)
 
@@ -112,15 +112,15 @@ class Parallel:
     def compile(
         self,
         function: Callable,
-        in_places: tuple[Any, ...],
-        out_places: Any,
+        in_axes: tuple[Any, ...],
+        out_axes: Any,
         donate: tuple[int, ...] = (),
     ) -> Callable:
         """Compiles a program for the group.
 
         Args:
           function: takes and returns trees of arrays.
-          in_places, out_places: where its arguments and results lie.
+          in_axes, out_axes: how its arguments and results lie.
           donate: numbers of the arguments whose memory the results may take. They are
             gone after a call.
         """
@@ -129,43 +129,43 @@ class Parallel:
                 function,
                 axis_name=_AXIS,
                 devices=self.devices,
-                out_axes=jax.tree.map(lambda x: None if x == ONCE else 0, out_places),
+                out_axes=jax.tree.map(lambda x: None if x == HOST else 0, out_axes),
                 donate_argnums=donate,
             )
         return jax.jit(
             function,
-            in_shardings=jax.tree.map(self._sharding, in_places),
-            out_shardings=jax.tree.map(self._sharding, out_places),
+            in_shardings=jax.tree.map(self._sharding, in_axes),
+            out_shardings=jax.tree.map(self._sharding, out_axes),
             donate_argnums=donate,
         )
 
-    def part(self, tree: Any, places: Any) -> Any:
+    def part(self, tree: Any, axes: Any) -> Any:
         """Cuts this process's part out of arrays of the whole batch.
 
         Args:
           tree: arrays that are the same in all processes.
-          places: where they will lie.
+          axes: how they will lie.
         """
-        return jax.tree.map(self._part, jax.tree.broadcast(places, tree), tree)
+        return jax.tree.map(self._part, jax.tree.broadcast(axes, tree), tree)
 
-    def place(self, tree: Any, places: Any) -> Any:
+    def place(self, tree: Any, axes: Any) -> Any:
         """Puts arrays where a compiled program expects them.
 
         Args:
           tree: arrays of the whole batch, numpy's or JAX's. Of several processes each
             passes its part of what is split. What spans them already stays.
-          places: theirs.
+          axes: theirs.
         """
-        return jax.tree.map(self._place, jax.tree.broadcast(places, tree), tree)
+        return jax.tree.map(self._place, jax.tree.broadcast(axes, tree), tree)
 
-    def fetch(self, tree: Any, places: Any = SAME) -> Any:
+    def fetch(self, tree: Any, axes: Any = REPLICATED) -> Any:
         """Returns copies in the memory of the host, the inverse of `place`.
 
         Args:
           tree: results of compiled programs.
-          places: where they lie.
+          axes: how they lie.
         """
-        return jax.tree.map(self._fetch, jax.tree.broadcast(places, tree), tree)
+        return jax.tree.map(self._fetch, jax.tree.broadcast(axes, tree), tree)
 
     def snapshot(self, tree: Any) -> Any:
         """Copies what all devices hold to the first one here, while they go on.
@@ -179,50 +179,50 @@ class Parallel:
         first = jax.tree.map(lambda x: x.addressable_shards[0].data, tree)
         return _copy_first(first) if self.mode == "pmap" else _copy(first)
 
-    def save(self, tree: Any, places: Any) -> Any:
+    def save(self, tree: Any, axes: Any) -> Any:
         """Returns what a checkpoint should hold: the same for any group of devices.
 
         Copies on the host; but of several processes, where no host has everything, the
         arrays as they lie.
         """
-        return self.fetch(tree, places) if self.shard[1] == 1 else tree
+        return self.fetch(tree, axes) if self.shard[1] == 1 else tree
 
-    def _sharding(self, place: int) -> NamedSharding:
-        axes = () if place in (SAME, ONCE) else (*[None] * place, _AXIS)
+    def _sharding(self, axis: int) -> NamedSharding:
+        axes = () if axis in (REPLICATED, HOST) else (*[None] * axis, _AXIS)
         return NamedSharding(self._mesh, PartitionSpec(*axes))
 
-    def _part(self, place: int, x: np.ndarray) -> np.ndarray:
+    def _part(self, axis: int, x: np.ndarray) -> np.ndarray:
         process, num_processes = self.shard
-        if place == SAME or num_processes == 1:
+        if axis == REPLICATED or num_processes == 1:
             return x
-        return np.split(x, num_processes, axis=place)[process]
+        return np.split(x, num_processes, axis=axis)[process]
 
-    def _place(self, place: int, x: Any) -> jax.Array:
+    def _place(self, axis: int, x: Any) -> jax.Array:
         if isinstance(x, jax.Array) and not x.is_fully_addressable:
             return x
         if self.mode == "jit":
             # On CPUs the array may share numpy's memory: whoever changes that memory
             # later has to pass a copy.
             if self.shard[1] == 1:
-                return jax.device_put(x, self._sharding(place))
-            return jax.make_array_from_process_local_data(self._sharding(place), x)
+                return jax.device_put(x, self._sharding(axis))
+            return jax.make_array_from_process_local_data(self._sharding(axis), x)
         x, n = np.asarray(x), len(self.devices)
-        if place == SAME:
+        if axis == REPLICATED:
             x = np.broadcast_to(x, (n, *x.shape))
         else:
-            shape = (*x.shape[:place], n, x.shape[place] // n, *x.shape[place + 1 :])
-            x = np.moveaxis(x.reshape(shape), place, 0)
+            shape = (*x.shape[:axis], n, x.shape[axis] // n, *x.shape[axis + 1 :])
+            x = np.moveaxis(x.reshape(shape), axis, 0)
         return jax.device_put(x, self._sharding(0))
 
-    def _fetch(self, place: int, x: jax.Array) -> np.ndarray:
-        if place == SAME:
+    def _fetch(self, axis: int, x: jax.Array) -> np.ndarray:
+        if axis == REPLICATED:
             # All devices have it: asking for the whole would gather it.
             first = np.array(x.addressable_shards[0].data)
             return first[0] if self.mode == "pmap" else first
         if self.mode == "jit":
             return np.array(x)
-        parts = np.moveaxis(np.array(x), 0, place)
-        shape = (*parts.shape[:place], -1, *parts.shape[place + 2 :])
+        parts = np.moveaxis(np.array(x), 0, axis)
+        shape = (*parts.shape[:axis], -1, *parts.shape[axis + 2 :])
         return parts.reshape(shape)
 
 
@@ -236,7 +236,7 @@ def _copy_first(tree: Any) -> Any:
     return jax.tree.map(lambda x: x[0], tree)
 
 
-ONE_DEVICE = Parallel()
+ONE_DEVICE = DeviceGroup()
 
 
 def choose_devices(
@@ -245,7 +245,7 @@ def choose_devices(
     batch_size: int,
     num_actor_devices: int = 0,
     actor_platform: str = "",
-) -> Parallel:
+) -> DeviceGroup:
     """Makes the group that a run asks for.
 
     Args:
@@ -302,4 +302,4 @@ def choose_devices(
                 f"actor_platform={actor_platform!r}: JAX has no such device here; name "
                 f"it in JAX_PLATFORMS as well, such as {found[0][0].platform},cpu."
             ) from error
-    return Parallel(devices, mode, acting)
+    return DeviceGroup(devices, mode, acting)

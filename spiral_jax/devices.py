@@ -11,8 +11,8 @@ device under jit only: under pmap each draws random numbers of its own.
         they average over the devices (`DeviceGroup.mean`).
 
 How an array lies on the devices is an integer: the axis of the batch, along which it is
-split; `REPLICATED`, if all devices hold all of it; or `HOST`, for results that all of them
-have and that only the host wants. Axes of a tree are a prefix of it, as in `jax.vmap`'s
+split; `REPLICATED`, if all devices hold all of it; or `HOST`, for results of all
+devices that only the host wants. Axes of a tree are a prefix of it, as in `jax.vmap`'s
 `in_axes`.
 """
 

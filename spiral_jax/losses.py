@@ -19,6 +19,7 @@ from spiral_jax.networks import Discriminator, Policy
 from spiral_jax.networks.likelihood import (
     command_log_prob_and_entropy,
     component_entropies,
+    shortfall_bonus,
 )
 from spiral_jax.types import Trajectory
 
@@ -113,6 +114,7 @@ def make_policy_loss(
     discount: float,
     entropy_cost: float,
     value_cost: float,
+    entropy_floor: float = 0.0,
     normalise_advantages: bool,
     bootstrap: bool = False,
     devices: DeviceGroup = ONE_DEVICE,
@@ -128,6 +130,7 @@ def make_policy_loss(
       algorithm: "vtrace" or "a2c".
       discount: gamma.
       entropy_cost, value_cost: weights of the two other terms.
+      entropy_floor: see `shortfall_bonus`; 0 for none.
       normalise_advantages: standardise the rewards; then, over the batch, subtract each
         time step's mean advantage and divide by their standard deviation.
       bootstrap: whether trajectories may end before their episodes do, so that the value
@@ -162,6 +165,9 @@ def make_policy_loss(
         value = 0.5 * per_episode((targets - output.value) ** 2)
         entropy = per_episode(entropy)
         total = policy_gradient - entropy_cost * entropy + value_cost * value
+        if entropy_floor:
+            bonus = shortfall_bonus(language, output, entropy_floor, devices)
+            total -= per_episode(bonus)
         mean = lambda x: devices.mean(jnp.mean(x))
         unexplained = mean((targets - output.value) ** 2)
         variance = mean((targets - mean(targets)) ** 2)

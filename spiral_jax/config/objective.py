@@ -26,6 +26,13 @@ class ObjectiveSettings:
         minimum=0,
     )
     entropy_cost: float = setting(0.01, "Weight of the entropy bonus.", minimum=0)
+    entropy_floor: float = setting(
+        0.0,
+        "Share of its highest entropy, in 0..1, below which no component of the commands "
+        "is to fall: the further below, the more is paid for its entropy. 0: the same "
+        "--entropy_cost for all, as in the paper.",
+        minimum=0,
+    )
     value_cost: float = setting(0.5, "Weight of the value loss.", minimum=0)
     normalise_advantages: bool = setting(
         True, "Standardise rewards and advantages over the batch."
@@ -68,6 +75,11 @@ class ObjectiveSettings:
         """Refuses settings of the objective that do not fit each other."""
         if not 0 < self.discount <= 1:
             raise ValueError(f"discount={self.discount}: expected above 0, at most 1.")
+        if self.entropy_floor >= 1:
+            raise ValueError(
+                f"entropy_floor={self.entropy_floor}: expected a share below 1, such as "
+                "0.1."
+            )
         if self.complement and self.reward_source == "l2":
             raise ValueError(
                 "complement=True with reward_source='l2': there is no critic; set "

@@ -1,5 +1,6 @@
 """How likely a whole command is, and how open the choice of it was."""
 
+import math
 from collections.abc import Mapping
 
 import chex
@@ -41,6 +42,35 @@ def command_log_prob_and_entropy(
             part *= jnp.exp(choice - jax.lax.stop_gradient(choice))
         entropy += part
     return log_prob, entropy
+
+
+def shortfall_bonus(
+    language: CommandLanguage,
+    output: PolicyOutput,
+    floor: float,
+    devices: DeviceGroup = ONE_DEVICE,
+) -> chex.Array:
+    """Returns what to add to the reward for the entropy of narrow components, `[...]`.
+
+    One cost for all components cannot fit: what keeps four brush sizes open drowns what a
+    thousand places learn, and the sizes freeze within 60 updates, for good. So a
+    component whose mean entropy H falls below `floor * log(num_values)` is paid its
+    entropy in nats, times the share of that floor that H lacks.
+
+    Args:
+      language: says which components a command uses.
+      output: leading axes `[...]`.
+      floor: in 0..1.
+      devices: the devices that hold the batch.
+    """
+    mask = language.mask(output.actions)
+    means = component_entropies(language, output, devices)
+    bonus = jnp.zeros_like(mask[language.names[0]])
+    for component in language.components:
+        name, least = component.name, floor * math.log(component.num_values)
+        lacking = jax.nn.relu(1.0 - means[f"policy/entropy_{name}"] / least)
+        bonus += jax.lax.stop_gradient(lacking) * output.entropies[name] * mask[name]
+    return bonus
 
 
 def component_entropies(

@@ -34,7 +34,7 @@ from experiments.scale_speed import (
 from spiral_jax.config import PRESETS, Config, preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.devices import DeviceGroup
-from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.environments.painting_jax import DevicePainting
 from spiral_jax.names import DTYPES
 from spiral_jax.paths import write_file
 from spiral_jax.system import System

@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags
 from PIL import Image
 
+from spiral_jax.agents import agent_folder, shipped_agents
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
 from spiral_jax.data.decoding import as_shown, decode, why_unreadable
@@ -24,7 +25,6 @@ from spiral_jax.reconstruction import compare, opposite_ink
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 from spiral_jax.run_folder import CONFIG_FILE
 from spiral_jax.tiles import Tiling
-from spiral_jax.trained import agent_folder, shipped_agents
 
 from .cli import explain, open_agent, run
 from .drawings import describe, save_painting, warnings

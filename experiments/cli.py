@@ -16,13 +16,13 @@ from types import ModuleType
 import jax
 from absl import app, flags, logging
 
+from spiral_jax.agents import TrainedAgent, agent_folder, load_agent
 from spiral_jax.data.cache import keep_in
 from spiral_jax.documents import parse_json
 from spiral_jax.extensions import import_extensions
 from spiral_jax.metrics import NotFiniteError
 from spiral_jax.paths import local_path, naming, reason
 from spiral_jax.run_folder import CONFIG_FILE
-from spiral_jax.trained import TrainedAgent, agent_folder, load_agent
 
 from . import COMMANDS
 

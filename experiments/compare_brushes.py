@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.cli import define_path, run
 from spiral_jax.environments import Painting
-from spiral_jax.pictures import save_png, sheet
+from spiral_jax.images import save_png, sheet
 from spiral_jax.renderers.mypaint import SHIPPED_BRUSHES
 
 _OUT = define_path("out", "docs/results", "Folder of the pictures.")

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from experiments.cli import define_path, run
+from spiral_jax.agents import load_agent
 from spiral_jax.data import load_mnist, load_omniglot, to_float
 from spiral_jax.evaluation import NUM_SAMPLES, draw
 from spiral_jax.features import (
@@ -31,7 +32,6 @@ from spiral_jax.features import (
     split,
 )
 from spiral_jax.measures import frechet_distance, precision_and_recall
-from spiral_jax.trained import load_agent
 
 _OMNIGLOT = define_path(
     "omniglot", None, "Folder of Omniglot, see docs/data.md; digits if not given."

@@ -14,7 +14,7 @@ from experiments.cli import define_path, run
 from spiral_jax.data import to_float
 from spiral_jax.data.scenes import load_scenes, scene_program
 from spiral_jax.environments import Scenes, rerender
-from spiral_jax.pictures import save_png, sheet
+from spiral_jax.images import save_png, sheet
 
 _OUT = define_path("out", "docs/results/scenes.png", "PNG to write.")
 

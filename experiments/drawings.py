@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from spiral_jax.environments import export_mjcf
+from spiral_jax.images import programs_to_svg, save_png, save_stages, sheet
 from spiral_jax.paths import write_file
-from spiral_jax.pictures import programs_to_svg, save_png, save_stages, sheet
 from spiral_jax.programs import Program
 from spiral_jax.reconstruction import Likeness
 from spiral_jax.tiles import Mosaic

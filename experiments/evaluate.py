@@ -11,9 +11,9 @@ also draws the distances in metrics.jsonl against frames and minutes (needs matp
 
 from absl import flags
 
+from spiral_jax.agents import agent_folder
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.reconstruction import make_evaluator
-from spiral_jax.trained import agent_folder
 
 from .cli import define_data_dir, define_path, open_agent, run
 from .curves import draw_curve, read_curve, save_figure

@@ -6,7 +6,7 @@ Writes config.json, params.npz (the averaged parameters, arrays only) and README
 says by which command the agent was trained.
 """
 
-from spiral_jax.trained import export_agent
+from spiral_jax.agents import export_agent
 
 from .cli import define_path, open_agent, run
 

@@ -30,8 +30,8 @@ from experiments.cli import define_path, run
 from experiments.curves import read_curve
 from spiral_jax.config import PRESETS, Config
 from spiral_jax.environments import Painting, language_of
+from spiral_jax.images import program_to_svg
 from spiral_jax.parameters import check_fits, load_params, save_params
-from spiral_jax.pictures import program_to_svg
 from spiral_jax.programs import Program, programs_from_json, programs_to_json
 from spiral_jax.renderers.mypaint import load_brush, read_brush_text
 

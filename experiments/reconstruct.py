@@ -36,19 +36,19 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
+from spiral_jax.agents import TrainedAgent, agent_folder, is_shipped, shipped_agent
 from spiral_jax.config import Config
 from spiral_jax.data import to_float
 from spiral_jax.data.arrays import is_array, open_pictures
 from spiral_jax.data.decoding import decode, why_unreadable
 from spiral_jax.data.files import Picture, warn_of_others
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.images import save_png
 from spiral_jax.paths import local_path, write_file
-from spiral_jax.pictures import save_png
 from spiral_jax.programs import programs_to_json
 from spiral_jax.reconstruction import compare, opposite_ink
 from spiral_jax.scene_accuracy import compare_programs
 from spiral_jax.tiles import Tiling
-from spiral_jax.trained import TrainedAgent, agent_folder, is_shipped, shipped_agent
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run
 from .drawings import (

@@ -15,13 +15,13 @@ shows before each drawing.
 
 from absl import flags
 
+from spiral_jax.agents import agent_folder, is_shipped
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.images import save_gif, save_png, sheet
 from spiral_jax.paths import local_path, write_file
-from spiral_jax.pictures import save_gif, save_png, sheet
 from spiral_jax.programs import programs_to_json
 from spiral_jax.sampling import programs_of, sample_drawings
-from spiral_jax.trained import agent_folder, is_shipped
 
 from .cli import brush_value, define_data_dir, define_path, open_agent, run
 from .drawings import export, redraw, sheet_of_pairs

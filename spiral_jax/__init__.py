@@ -13,8 +13,8 @@ __all__ = ["Program", "TrainedAgent", "load_agent"]
 
 _HOMES = {
     "Program": "spiral_jax.programs",
-    "TrainedAgent": "spiral_jax.trained",
-    "load_agent": "spiral_jax.trained",
+    "TrainedAgent": "spiral_jax.agents",
+    "load_agent": "spiral_jax.agents",
 }
 
 

@@ -56,12 +56,12 @@ class Checkpointer:
         for step in _steps(self._folder):
             found = find_damage(self._folder / str(step))
             if not found:
-                for number, why in damaged:
-                    kept = self._set_aside(number)
+                for older, why in damaged:
+                    kept = self._set_aside(older)
                     logging.warning(
                         "Checkpoint %d in %s is damaged (%s). It is kept as %s; the "
                         "run goes on from checkpoint %d.",
-                        *(number, self._folder, why, kept, step),
+                        *(older, self._folder, why, kept, step),
                     )
                 return 0
             damaged.append((step, found))

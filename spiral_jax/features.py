@@ -126,8 +126,8 @@ def save_classifiers(path: Path, classifiers: list[hk.Params]) -> None:
     """Writes classifiers' parameters as float16: all that use them round alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
     named = {
-        f"{number}/{module}": {k: np.asarray(v, np.float16) for k, v in parts.items()}
-        for number, params in enumerate(classifiers)
+        f"{index}/{module}": {k: np.asarray(v, np.float16) for k, v in parts.items()}
+        for index, params in enumerate(classifiers)
         for module, parts in params.items()
     }
     save_params(path, named)
@@ -138,10 +138,10 @@ def load_classifiers(path: Path = CLASSIFIERS) -> list[hk.Params]:
     named, _ = load_params(path)
     classifiers: dict[int, hk.Params] = {}
     for name, parts in named.items():
-        number, _, module = name.partition("/")
+        index, _, module = name.partition("/")
         full = {k: v.astype(np.float32) for k, v in parts.items()}
-        classifiers.setdefault(int(number), {})[module] = full
-    return [classifiers[number] for number in sorted(classifiers)]
+        classifiers.setdefault(int(index), {})[module] = full
+    return [classifiers[index] for index in sorted(classifiers)]
 
 
 def accuracy(looks: Looks, labels: np.ndarray) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 
 from spiral_jax.documents import parse_json
 from spiral_jax.environments import language_of, rerender
+from spiral_jax.images import program_to_svg, save_program
 from spiral_jax.language import CommandLanguage, Component
-from spiral_jax.pictures import program_to_svg, save_program
 
 __all__ = [
     "CommandLanguage",
@@ -204,11 +204,11 @@ def programs_from_json(
             f"({type(error).__name__}: {error})."
         ) from error
     programs = []
-    for number, commands in enumerate(document["programs"]):
+    for index, commands in enumerate(document["programs"]):
         try:
             actions = _read_commands(commands, language)
         except ValueError as error:
-            raise ValueError(f"{name}: Program {number}{error}") from error
+            raise ValueError(f"{name}: Program {index}{error}") from error
         programs.append(Program(actions, settings))
     return language, programs
 

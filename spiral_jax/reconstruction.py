@@ -45,11 +45,11 @@ def redraw(
     )
     # Episode i is of target i modulo N.
     drawn = (drawing for part in parts for drawing in _drawings(system, part))
-    for number, drawing in zip(range(num * num_samples), drawn):
-        if number < num:
+    for index, drawing in zip(range(num * num_samples), drawn):
+        if index < num:
             best.append(drawing)
-        elif drawing[0] < best[number % num][0]:
-            best[number % num] = drawing
+        elif drawing[0] < best[index % num][0]:
+            best[index % num] = drawing
     _, programs, canvases = zip(*best)
     return list(programs), np.stack(canvases)
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from spiral_jax.config import Config
-from spiral_jax.environments import Episodes, make_environment
+from spiral_jax.environments import BatchedEnvironment, make_environment
 from spiral_jax.language import CommandLanguage
 from spiral_jax.networks import (
     Discriminator,
@@ -47,7 +47,7 @@ class System(NamedTuple):
     score: ScoreFn
     own_policy: "MakePolicy | None" = None
 
-    def environment(self, batch_size: int, seed: int = 0) -> Episodes:
+    def environment(self, batch_size: int, seed: int = 0) -> BatchedEnvironment:
         """Makes an environment of this run's kind."""
         settings = self.config.environment()
         return make_environment(settings, batch_size=batch_size, seed=seed)

@@ -14,7 +14,7 @@ from PIL import Image
 from spiral_jax.data import to_float, to_uint8
 from spiral_jax.documents import parse_json
 from spiral_jax.environments import language_of, rerender_all
-from spiral_jax.pictures import strokes_to_svg
+from spiral_jax.images import strokes_to_svg
 from spiral_jax.programs import Drawing, Program, programs_from_json, programs_to_json
 
 _SHARED = 8  # neighbours share one part of so many of a tile's width
@@ -58,7 +58,7 @@ class Tiling:
 
     def corners(self) -> Iterator[tuple[int, int]]:
         """Yields (y, x) of each tile's top left corner, row by row."""
-        places = [number * self.step for number in range(self.num_tiles)]
+        places = [index * self.step for index in range(self.num_tiles)]
         return ((y, x) for y in places for x in places)
 
     def split(self, pictures: np.ndarray) -> np.ndarray:
@@ -80,20 +80,20 @@ class Tiling:
         width = self.width
         tiles = tiles.reshape(-1, self.num_tiles**2, *tiles.shape[1:])
         page = np.zeros([len(tiles), self.side, self.side, tiles.shape[-1]], np.float32)
-        weights = [self._weights(number) for number in range(self.num_tiles)]
-        for number, (y, x) in enumerate(self.corners()):
-            row, column = divmod(number, self.num_tiles)
+        weights = [self._weights(index) for index in range(self.num_tiles)]
+        for index, (y, x) in enumerate(self.corners()):
+            row, column = divmod(index, self.num_tiles)
             weight = weights[row][:, None, None] * weights[column][:, None]
-            page[:, y : y + width, x : x + width] += weight * tiles[:, number]
+            page[:, y : y + width, x : x + width] += weight * tiles[:, index]
         return page
 
-    def _weights(self, number: int) -> np.ndarray:
+    def _weights(self, index: int) -> np.ndarray:
         """Returns `[width]`, how much px count along one axis: neighbours add up to 1."""
         weights = np.ones(self.width, np.float32)
         ramp = (np.arange(self.shared, dtype=np.float32) + 0.5) / self.shared
-        if number > 0:
+        if index > 0:
             weights[: self.shared] = ramp
-        if number < self.num_tiles - 1:
+        if index < self.num_tiles - 1:
             weights[-self.shared :] = 1 - ramp
         return weights
 

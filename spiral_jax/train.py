@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from spiral_jax.agents import starting_from
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import Config
 from spiral_jax.distributed.process_group import ProcessGroup
@@ -16,7 +17,6 @@ from spiral_jax.precision import in_float32
 from spiral_jax.ray_cluster import joined
 from spiral_jax.rewards import ScoreFn
 from spiral_jax.system import MakePolicy, make_system
-from spiral_jax.trained import starting_from
 from spiral_jax.training.loop import Run
 
 

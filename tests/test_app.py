@@ -19,7 +19,7 @@ from spiral_jax.data.decoding import as_shown
 from spiral_jax.programs import Program
 from spiral_jax.tiles import Mosaic
 from tests.test_experiments import ROOT
-from tests.test_pictures import SVG
+from tests.test_images import SVG
 
 pytestmark = pytest.mark.thorough
 

@@ -9,7 +9,7 @@ import pytest
 
 from spiral_jax.config import preset
 from spiral_jax.environments import Painting, rerender
-from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.environments.painting_jax import DevicePainting
 from spiral_jax.environments.pens import MAX_POINTS, make_pens
 from spiral_jax.programs import Program
 from spiral_jax.renderers.libmypaint import load_library

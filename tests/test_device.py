@@ -12,7 +12,7 @@ from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.devices import DeviceGroup
 from spiral_jax.environments import make_environment
-from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.environments.painting_jax import DevicePainting
 from spiral_jax.language import scenes_language
 from spiral_jax.networks import make_policy
 from spiral_jax.networks.decoder import PointingLocationHead

@@ -5,6 +5,7 @@ import pytest
 from absl import logging
 
 from spiral_jax import evaluation
+from spiral_jax.agents import load_agent
 from spiral_jax.config import preset
 from spiral_jax.data import Dataset, Images, LabelledImages, load_mnist
 from spiral_jax.data.registry import load_dataset
@@ -12,7 +13,6 @@ from spiral_jax.evaluation import FrechetEvaluator, compare
 from spiral_jax.features import Looks
 from spiral_jax.measures import frechet_distance, precision_and_recall
 from spiral_jax.system import make_system
-from spiral_jax.trained import load_agent
 
 pytestmark = pytest.mark.thorough
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from experiments.examples.rectangles import CONFIG, Rectangles, fill
+from spiral_jax.agents import TrainedAgent, export_agent, load_agent
 from spiral_jax.config import preset
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.environments import language_of, make_environment, register_environment
 from spiral_jax.programs import Program
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system
-from spiral_jax.trained import TrainedAgent, export_agent, load_agent
 from spiral_jax.training.build import make_learner
 from spiral_jax.training.sources import make_actor
 from tests.conftest import play_by_the_specs

@@ -3,6 +3,7 @@ import pytest
 
 from experiments.compare_features import halves_exchanged, random_network
 from experiments.train_classifiers import train_classifier
+from spiral_jax.agents import load_agent
 from spiral_jax.data import load_mnist
 from spiral_jax.features import (
     accuracy,
@@ -15,7 +16,6 @@ from spiral_jax.features import (
     split,
 )
 from spiral_jax.measures import precision_and_recall
-from spiral_jax.trained import load_agent
 
 
 @pytest.fixture(scope="module")

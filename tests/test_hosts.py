@@ -16,12 +16,12 @@ import jax
 import numpy as np
 import pytest
 
+from spiral_jax.agents import load_agent
 from spiral_jax.checkpoint import Checkpointer, read_newest
 from spiral_jax.config import preset
 from spiral_jax.distributed import processes
 from spiral_jax.networks.presets import PRESETS
 from spiral_jax.train import train
-from spiral_jax.trained import load_agent
 from spiral_jax.training import evaluations
 from tests.conftest import assert_trees_equal
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from experiments import reconstruct
 from experiments.drawings import sheet_of_pairs, warnings
+from spiral_jax.agents import TrainedAgent, load_agent
 from spiral_jax.config import preset
 from spiral_jax.data import to_uint8
 from spiral_jax.data.registry import load_dataset
@@ -24,7 +25,6 @@ from spiral_jax.reconstruction import (
 )
 from spiral_jax.system import make_system
 from spiral_jax.tiles import Mosaic
-from spiral_jax.trained import TrainedAgent, load_agent
 from tests.conftest import needs_gl
 from tests.test_experiments import ROOT, run
 

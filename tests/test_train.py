@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from spiral_jax.agents import load_agent
 from spiral_jax.checkpoint import read_newest
 from spiral_jax.config import Config
 from spiral_jax.evaluation import FrechetReport
@@ -25,7 +26,6 @@ from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.sampling import sample_drawings
 from spiral_jax.system import make_system
 from spiral_jax.train import train
-from spiral_jax.trained import load_agent
 from spiral_jax.training import evaluations, loop
 from spiral_jax.training.sources import make_actor
 from tests.conftest import assert_trees_equal

@@ -11,12 +11,12 @@ import numpy as np
 from absl import flags
 
 from experiments.cli import define_path, run
+from spiral_jax.agents import load_agent
 from spiral_jax.config import preset
-from spiral_jax.environments import Episodes, register_environment
+from spiral_jax.environments import BatchedEnvironment, register_environment
+from spiral_jax.images import save_png, sheet
 from spiral_jax.language import CommandLanguage, Component
-from spiral_jax.pictures import save_png, sheet
 from spiral_jax.train import train
-from spiral_jax.trained import load_agent
 
 
 def language_of(settings) -> CommandLanguage:
@@ -36,8 +36,8 @@ def fill(canvases: np.ndarray, actions, grid_width: int) -> None:
         canvases[i, top[i] : bottom[i], left[i] : right[i]] = paper
 
 
-class Rectangles(Episodes):
-    """Grey canvases on which commands fill rectangles, black or white; see `Episodes`."""
+class Rectangles(BatchedEnvironment):
+    """Grey canvases on which commands fill rectangles, black or white."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 from experiments.curves import make_figure, plot_curve
 from experiments.studies.study import Options, Study, Trained, run_study
 from spiral_jax.data import to_float
-from spiral_jax.environments import Episodes
+from spiral_jax.environments import BatchedEnvironment
 from spiral_jax.environments.rerender import execute
 from spiral_jax.sampling import sample_drawings
 from spiral_jax.types import Actions
@@ -65,7 +65,7 @@ def count_visible(agent: Trained, num_drawings: int) -> dict[str, Any]:
     }
 
 
-def visible_strokes(environment: Episodes, actions: Actions) -> np.ndarray:
+def visible_strokes(environment: BatchedEnvironment, actions: Actions) -> np.ndarray:
     """Says which strokes are seen on the finished canvas.
 
     A stroke is seen if the finished canvas would change, had the pen been moved instead,

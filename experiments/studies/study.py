@@ -30,15 +30,15 @@ from experiments.cli import define_path, run
 from experiments.curves import read_curve, save_figure
 from experiments.memory import keep_memory
 from experiments.settings import define_settings, short_help
+from spiral_jax.agents import load_agent
 from spiral_jax.config import Config, preset
 from spiral_jax.data import Dataset
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.images import save_png, sheet
 from spiral_jax.paths import check_utf8, local_path, write_file
-from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import ReconstructionEvaluator, make_evaluator
 from spiral_jax.system import System
 from spiral_jax.train import train
-from spiral_jax.trained import load_agent
 
 flags.disclaim_key_flags()  # they are flags of the study, whose --help lists them
 

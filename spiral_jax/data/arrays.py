@@ -48,7 +48,7 @@ class PictureArray:
             )
         if self._images.dtype != np.uint8:
             check_range(*_finite_range(self._images), str(path))
-        self.names = tuple(str(number) for number in range(len(self._images)))
+        self.names = tuple(str(index) for index in range(len(self._images)))
         status = path.stat()
         self._stamp = f"{status.st_size} {status.st_mtime_ns}"
 

@@ -137,16 +137,16 @@ def sample_scenes(
     highs = num_part_values(grid_width)
     counts = np.zeros(num_scenes, np.int32)
     parts = np.zeros((num_scenes, max_objects, len(PARTS)), np.int32)
-    number = 0
-    while number < num_scenes:
+    index = 0
+    while index < num_scenes:
         count = rng.integers(1, max_objects + 1)
         objects = rng.integers(highs, size=(count, len(PARTS)))
         cells = rng.choice(grid_width**2, count, replace=False)
         objects[:, PARTS.index("location")] = cells
         if scene_key(objects) in excluded:
             continue
-        counts[number], parts[number, :count] = count, objects
-        number += 1
+        counts[index], parts[index, :count] = count, objects
+        index += 1
     return counts, parts
 
 
@@ -189,9 +189,9 @@ def _generate(
     total = settings["num_test"] + settings["num_train"]
     excluded: frozenset = frozenset()
     with tqdm(total=total, desc="drawing scenes", disable=not progress) as bar:
-        for number, split in enumerate(("test", "train")):
+        for index, split in enumerate(("test", "train")):
             counts, parts = sample_scenes(
-                np.random.default_rng([VERSION, number]),
+                np.random.default_rng([VERSION, index]),
                 settings[f"num_{split}"],
                 max_objects=settings["max_objects"],
                 grid_width=settings["grid_width"],

@@ -1,6 +1,6 @@
 """Environments: batched episodes of commands around a renderer."""
 
-from spiral_jax.environments.episodes import Episodes
+from spiral_jax.environments.base import BatchedEnvironment
 from spiral_jax.environments.painting import Painting
 from spiral_jax.environments.rerender import (
     language_of,
@@ -12,7 +12,7 @@ from spiral_jax.environments.rerender import (
 from spiral_jax.environments.scenes import Scenes, export_mjcf
 
 __all__ = [
-    "Episodes",
+    "BatchedEnvironment",
     "Painting",
     "Scenes",
     "export_mjcf",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spiral_jax.environments.episodes import (
-    Episodes,
+from spiral_jax.environments.base import (
+    BatchedEnvironment,
     check_episodes,
     check_flags,
     check_names,
@@ -52,8 +52,8 @@ _OPTIONAL = ("brush", "compound", "mypaint_version", "noise", "compat")
 _LEAST_SIZE, _LARGEST_SIZE = 0.01, 10_000
 
 
-class Painting(Episodes):
-    """`batch_size` pens on `batch_size` canvases, in lock step; see `Episodes`.
+class Painting(BatchedEnvironment):
+    """`batch_size` pens on `batch_size` canvases, in lock step; see `BatchedEnvironment`.
 
     The pen starts lifted at location 0, the top left corner.
 
@@ -213,8 +213,8 @@ class Painting(Episodes):
 
     def _execute(self, actions: Actions) -> np.ndarray:
         strokes, self._pen_state = self._pens.strokes(self._pen_state, actions)
-        for number in range(strokes.count):
-            canvas = self._renderer.step(strokes.at(number))
+        for index in range(strokes.count):
+            canvas = self._renderer.step(strokes.at(index))
         return canvas
 
     def _first_mask(self) -> Actions:

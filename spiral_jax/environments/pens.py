@@ -35,12 +35,12 @@ class PenState(NamedTuple):
     pressure: chex.Array
 
 
-class Strokes(NamedTuple):
+class StrokeSequence(NamedTuple):
     """What a command paints, one after the other.
 
     Attributes:
       count: how many there are: an integer, inside jit a traced one; at least 1.
-      at: function from a number below that to the `Stroke`.
+      at: function from an index below that to the `Stroke`.
     """
 
     count: chex.Numeric
@@ -85,7 +85,9 @@ class Pens:
             color = xp.full((*shape, 1), self._ink, np.float32)
         return xp.asarray(self.radii)[actions["size"]], pressure, color
 
-    def strokes(self, state: PenState, actions: Actions) -> tuple[Strokes, PenState]:
+    def strokes(
+        self, state: PenState, actions: Actions
+    ) -> tuple[StrokeSequence, PenState]:
         """Translates commands.
 
         Args:
@@ -113,7 +115,7 @@ class Pens:
         )
         if self._same_y_and_x_after_move:
             end = xp.where(paint[:, None], end, end[:, :1])
-        return Strokes(1, lambda number: stroke), PenState(end, paint, pressure)
+        return StrokeSequence(1, lambda index: stroke), PenState(end, paint, pressure)
 
 
 class CompoundState(NamedTuple):
@@ -149,7 +151,7 @@ class CompoundPens(Pens):
 
     def strokes(
         self, state: CompoundState, actions: Actions
-    ) -> tuple[Strokes, CompoundState]:
+    ) -> tuple[StrokeSequence, CompoundState]:
         """Translates commands, see `Pens.strokes`: the halves of cubics, then a move."""
         xp = array_namespace(actions["flag"])
         paint = actions["flag"] == 1
@@ -159,16 +161,16 @@ class CompoundPens(Pens):
         num_curves = xp.where(paint, 2 * (state.count - 1), 0)
         most = xp.max(num_curves)
 
-        def at(number: chex.Numeric) -> Stroke:
-            curve = number < num_curves
-            span, last = number // 2, state.count - 1
+        def at(index: chex.Numeric) -> Stroke:
+            curve = index < num_curves
+            span, last = index // 2, state.count - 1
             before, start, end, after = (
                 state.points[rows, xp.clip(span + offset, 0, last)]
                 for offset in (-1, 0, 1, 2)
             )
             halves = _halves(start, (end - before) / 6, (after - start) / 6, end)
             start, control, end = (
-                xp.where(number % 2 == 0, first, second) for first, second in zip(*halves)
+                xp.where(index % 2 == 0, first, second) for first, second in zip(*halves)
             )
             return Stroke(
                 paint=curve,
@@ -180,13 +182,13 @@ class CompoundPens(Pens):
                 pressure_end=pressure,
                 color=color,
                 # Those with fewer curves than others wait; all that paint move together.
-                idle=~curve & ~(paint & (number == most)),
+                idle=~curve & ~(paint & (index == most)),
             )
 
         place = xp.where(paint, 0, xp.minimum(state.count, MAX_POINTS - 1))
         chosen = (np.arange(MAX_POINTS) == place[:, None])[..., None]
         points = xp.where(chosen, here[:, None], state.points)
-        return Strokes(most + 1, at), CompoundState(points, place + 1)
+        return StrokeSequence(most + 1, at), CompoundState(points, place + 1)
 
 
 def _halves(start, out, into, end):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spiral_jax.environments import painting, scenes
-from spiral_jax.environments.episodes import Episodes
+from spiral_jax.environments.base import BatchedEnvironment
 from spiral_jax.language import CommandLanguage
 from spiral_jax.names import ENVIRONMENTS, OUR_ENVIRONMENTS
 from spiral_jax.renderers.mypaint import Brush
@@ -20,45 +20,45 @@ if TYPE_CHECKING:  # programs are made of what is here
     from spiral_jax.programs import Program
 
 
-class Kind(NamedTuple):
+class EnvironmentSpec(NamedTuple):
     """What a name of an environment stands for.
 
     Attributes:
       make: the class: its keyword arguments are a program's settings, and those of
-        `Episodes`.
+        `BatchedEnvironment`.
       language_of: function from a program's settings to the language they imply.
     """
 
-    make: Callable[..., Episodes]
+    make: Callable[..., BatchedEnvironment]
     language_of: Callable[[Mapping[str, Any]], CommandLanguage]
 
 
 ENVIRONMENTS.update(
-    painting=Kind(painting.Painting, painting.language_of),
-    scenes=Kind(scenes.Scenes, scenes.language_of),
+    painting=EnvironmentSpec(painting.Painting, painting.language_of),
+    scenes=EnvironmentSpec(scenes.Scenes, scenes.language_of),
 )
 
 
 def register_environment(
     name: str,
-    make: Callable[..., Episodes],
+    make: Callable[..., BatchedEnvironment],
     language_of: Callable[[Mapping[str, Any]], CommandLanguage],
 ) -> None:
     """Makes an environment of your own known, in this process, to runs and programs.
 
     Args:
       name: `"environment"` of its settings, and `Config.environment_name`.
-      make, language_of: see `Kind`.
+      make, language_of: see `EnvironmentSpec`.
 
     Raises:
       ValueError: the name is that of an environment of this package.
     """
     if name in OUR_ENVIRONMENTS:
         raise ValueError(f"name={name!r}: expected a name other than {OUR_ENVIRONMENTS}.")
-    ENVIRONMENTS[name] = Kind(make, language_of)
+    ENVIRONMENTS[name] = EnvironmentSpec(make, language_of)
 
 
-def make_environment(settings: Mapping[str, Any], **episodes: int) -> Episodes:
+def make_environment(settings: Mapping[str, Any], **episodes: int) -> BatchedEnvironment:
     """Makes the environment that a program's settings describe.
 
     Args:
@@ -149,7 +149,7 @@ def rerender_all(
     return canvases
 
 
-def execute(environment: Episodes, actions: Actions) -> np.ndarray:
+def execute(environment: BatchedEnvironment, actions: Actions) -> np.ndarray:
     """Runs programs side by side, one on each of an environment's empty canvases.
 
     Args:

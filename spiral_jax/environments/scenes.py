@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiral_jax.data.images import to_float
-from spiral_jax.environments.episodes import (
-    Episodes,
+from spiral_jax.environments.base import (
+    BatchedEnvironment,
     check_episodes,
     check_flags,
     check_names,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # programs are made of what is here
 _SETTINGS = ("canvas_width", "grid_width", "shadows")
 
 
-class Scenes(Episodes):
-    """`batch_size` worlds, each seen on a canvas of its own; see `Episodes`.
+class Scenes(BatchedEnvironment):
+    """`batch_size` worlds, each seen on a canvas of its own; see `BatchedEnvironment`.
 
     A command adds an object (box, sphere, cylinder or capsule) to the world, changes all
     of the one added last, or skips. Adding has no effect once there are 20 objects;

@@ -12,7 +12,7 @@ import numpy as np
 
 from spiral_jax.data import ImageData
 from spiral_jax.devices import REPLICATED, DeviceGroup
-from spiral_jax.environments.on_device import DevicePainting, PaintingState
+from spiral_jax.environments.painting_jax import DevicePainting, PaintingState
 from spiral_jax.networks import Policy
 from spiral_jax.networks.likelihood import command_log_prob_and_entropy
 from spiral_jax.rollouts.base import TRAJECTORY_AXES, Rollout, RolloutSource
@@ -66,7 +66,7 @@ class DeviceRollout:
           num_commands: T, of a rollout.
           num_stages: rollouts of an episode.
           batch_size: B, over all devices.
-          seed: of all actors; this one is number 0 among them.
+          seed: of all actors; this one's index is 0 among them.
           devices: the devices that play.
           targets: what a conditional agent is shown.
         """
@@ -84,19 +84,17 @@ class DeviceRollout:
         """Whether a rollout is one."""
         return self._num_stages == 1
 
-    def targets(self, number: int) -> np.ndarray | None:
-        """Returns what rollout `number` is shown, `[B, H, W, C]` uint8, if anything."""
+    def targets(self, index: int) -> np.ndarray | None:
+        """Returns what rollout `index` is shown, `[B, H, W, C]` uint8, if anything."""
         if self._targets is None:
             return None
-        return self._targets.batch(self._batch_size, number)
+        return self._targets.batch(self._batch_size, index)
 
     def _init(
-        self, number: chex.Array, targets: chex.Array | None
+        self, index: chex.Array, targets: chex.Array | None
     ) -> tuple[RolloutState, chex.PRNGKey]:
         language, devices = self._painting.language, self._devices
-        key = jax.random.fold_in(
-            jax.random.fold_in(jax.random.key(self._seed), 0), number
-        )
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self._seed), 0), index)
         state = self._policy.initial_state(key, self._batch_size)
         key = devices.own_key(state.key)
         state = devices.split(state._replace(key=None))
@@ -106,22 +104,22 @@ class DeviceRollout:
         mask = {name: jnp.zeros(state.noise.shape[:1]) for name in language.names}
         return RolloutState(painting, mask, state, targets), key
 
-    def init(self, number: chex.Array, targets: chex.Array | None) -> RolloutState:
+    def init(self, index: chex.Array, targets: chex.Array | None) -> RolloutState:
         """Begins all episodes; pure. Arguments as those of `unroll`."""
-        return self._init(number, targets)[0]
+        return self._init(index, targets)[0]
 
     def unroll(
         self,
         params: Any,
-        number: chex.Array,
+        index: chex.Array,
         targets: chex.Array | None,
         unfinished: RolloutState | None,
     ) -> tuple[Trajectory, RolloutState | None]:
-        """Plays rollout `number`, of whole episodes the same that `Actor` would; pure.
+        """Plays rollout `index`, of whole episodes the same that `Actor` would; pure.
 
         Args:
           params: the policy's parameters.
-          number: int32 scalar.
+          index: int32 scalar.
           targets: what `targets` returned.
           unfinished: from `init`, or from the rollout before; None for whole episodes.
 
@@ -129,14 +127,14 @@ class DeviceRollout:
           A trajectory, and the episodes behind it; None if they are over.
         """
         language, devices = self._painting.language, self._devices
-        fresh, key = self._init(number, targets)
+        fresh, key = self._init(index, targets)
         ends = True
         if unfinished is None:
             unfinished = fresh
         else:
             place = devices.split(jnp.arange(self._batch_size))
             first = place * self._num_stages // self._batch_size
-            stage = (number + first) % self._num_stages
+            stage = (index + first) % self._num_stages
             ends = stage == self._num_stages - 1
             begins = lambda x: (stage == 0).reshape(-1, *[1] * (x.ndim - 1))
             unfinished = jax.tree.map(
@@ -211,12 +209,12 @@ class DeviceActor(RolloutSource):
         """Plays one batch of episodes; they stay on the devices."""
         version, params = self._store.latest()
         place, targets = self._devices.place, self._rollout.targets(self.num_rollouts)
-        number = place(np.int32(self.num_rollouts), REPLICATED)
+        index = place(np.int32(self.num_rollouts), REPLICATED)
         targets = place(targets, 0)
         if self._unfinished is None and not self._rollout.whole_episodes:
-            self._unfinished = self._init(number, targets)
+            self._unfinished = self._init(index, targets)
         trajectory, self._unfinished = self._unroll(
-            params, number, targets, self._unfinished
+            params, index, targets, self._unfinished
         )
         self.num_rollouts += 1
         return Rollout(trajectory, version, self.actor_id, self.num_rollouts)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from spiral_jax.data import ImageData, to_float, to_uint8
-from spiral_jax.environments.episodes import Episodes
+from spiral_jax.environments.base import BatchedEnvironment
 from spiral_jax.language import CommandLanguage
 from spiral_jax.networks import Policy
 from spiral_jax.networks.likelihood import command_log_prob_and_entropy
@@ -50,7 +50,7 @@ class HostRollout:
 
     def __init__(
         self,
-        environment: Episodes,
+        environment: BatchedEnvironment,
         core: ActorCore,
         key: chex.PRNGKey,
         targets: np.ndarray | None = None,
@@ -123,7 +123,7 @@ class HostRollout:
 
 @in_float32
 def rollout(
-    environment: Episodes,
+    environment: BatchedEnvironment,
     core: ActorCore,
     params: Any,
     key: chex.PRNGKey,
@@ -149,7 +149,7 @@ class Actor(RolloutSource):
 
     def __init__(
         self,
-        environments: Sequence[Episodes],
+        environments: Sequence[BatchedEnvironment],
         core: ActorCore,
         store: ParameterStore,
         *,

@@ -202,9 +202,9 @@ class RayActors(ActorsAhead):
             self._ray.kill(handle)
         self._handles = []
 
-    def _player(self, number: int) -> Any:
+    def _player(self, index: int) -> Any:
         remote = self._ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(Player)
-        return remote.remote(*self._shared, number)
+        return remote.remote(*self._shared, index)
 
     def _dispatch(self) -> None:
         """A thread's body: keeps actors playing; reports what ends the run."""
@@ -219,17 +219,17 @@ class RayActors(ActorsAhead):
 
     def _send(self) -> None:
         """Lets those that have nothing to do play, if there is room for what they do."""
-        busy = {number for number, _ in self._busy.values()}
-        for number in range(self._num_actors):
+        busy = {index for index, _ in self._busy.values()}
+        for index in range(self._num_actors):
             room = self._most - len(self._queue) - len(self._busy)
-            if number in busy or room <= 0:
+            if index in busy or room <= 0:
                 continue
             version, params = self._store.latest()
             if version != self._published[0]:
                 self._published = version, self._ray.put(jax.device_get(params))
-            play = self._handles[number].play
-            rollout = play.remote(self._next[number], *self._published)
-            self._busy[rollout] = number, time.monotonic()
+            play = self._handles[index].play
+            rollout = play.remote(self._next[index], *self._published)
+            self._busy[rollout] = index, time.monotonic()
 
     def _receive(self) -> None:
         """Waits for the next rollout, or for room for more of them."""
@@ -241,22 +241,22 @@ class RayActors(ActorsAhead):
         wait = POLL_SECONDS / 10 if idle else POLL_SECONDS
         ready, _ = self._ray.wait(list(self._busy), timeout=wait)
         for reference in ready:
-            number, begun = self._busy.pop(reference)
+            index, begun = self._busy.pop(reference)
             try:
                 rollout = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError:
                 raise
             except self._ray.exceptions.RayError as error:
-                self._replace(number, error)
+                self._replace(index, error)
                 continue
             if isinstance(rollout, Failure):
-                self._count(number, rollout)
+                self._count(index, rollout)
                 continue
             self._deaths = 0
-            self._next[number] = rollout.num_rollouts
+            self._next[index] = rollout.num_rollouts
             self._queue.put(rollout._replace(begun=begun))
 
-    def _replace(self, number: int, error: Exception) -> None:
+    def _replace(self, index: int, error: Exception) -> None:
         """Puts another actor in the place of one that died."""
         reason = " ".join(str(error).split())
         self._deaths += 1
@@ -267,27 +267,27 @@ class RayActors(ActorsAhead):
             ) from error
         logging.warning(
             "Actor %d died; another one goes on at its rollout %d. %s",
-            number,
-            self._next[number],
+            index,
+            self._next[index],
             reason,
         )
-        self._ray.kill(self._handles[number])
-        self._handles[number] = self._player(number)
+        self._ray.kill(self._handles[index])
+        self._handles[index] = self._player(index)
 
-    def _count(self, number: int, failure: Failure) -> None:
+    def _count(self, index: int, failure: Failure) -> None:
         """Lets an actor try again, unless it is of no use."""
         count = self._failures.get(failure.kind, 0) + 1
         self._failures[failure.kind] = count
         if count == MAX_FAILURES:
             raise ActorError(
                 f"actors failed {count} times by {failure.kind}; in the process of actor "
-                f"{number}:\n{failure.text}"
+                f"{index}:\n{failure.text}"
             )
         logging.warning(
             "Actor %d failed by %s; it plays its rollout %d again.",
-            number,
+            index,
             failure.kind,
-            self._next[number],
+            self._next[index],
         )
 
     def _watch_head(self) -> None:

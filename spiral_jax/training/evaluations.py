@@ -7,8 +7,8 @@ from typing import Any
 
 from spiral_jax.data import Dataset
 from spiral_jax.evaluation import MeasureFn, Report
+from spiral_jax.images import save_png, sheet
 from spiral_jax.metrics import Metrics, ProgressLine
-from spiral_jax.pictures import save_png, sheet
 from spiral_jax.reconstruction import make_evaluator
 from spiral_jax.system import System
 

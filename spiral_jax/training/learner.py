@@ -51,13 +51,13 @@ class CriticBatches:
 
     def batch(self, num_updates: int) -> CriticBatch:
         """Returns what the training step after `num_updates` of them takes."""
-        numbers = range(num_updates * self._steps, (num_updates + 1) * self._steps)
+        indices = range(num_updates * self._steps, (num_updates + 1) * self._steps)
         batch_size, real = self._batch_size, None
         replayed = np.zeros([self._steps, batch_size], np.float32)
-        for step, number in enumerate(numbers):
-            replayed[step] = replays.draw(batch_size, [self._seed, number])
+        for step, index in enumerate(indices):
+            replayed[step] = replays.draw(batch_size, [self._seed, index])
         if self._data is not None:
-            real = np.stack([self._data.batch(batch_size, number) for number in numbers])
+            real = np.stack([self._data.batch(batch_size, index) for index in indices])
         part, num_parts = self._shard
         return CriticBatch(real, np.split(replayed, num_parts, axis=1)[part])
 

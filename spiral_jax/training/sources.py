@@ -8,7 +8,7 @@ import numpy as np
 from spiral_jax.config import Config
 from spiral_jax.data import ImageData
 from spiral_jax.devices import DeviceGroup
-from spiral_jax.environments.on_device import DevicePainting
+from spiral_jax.environments.painting_jax import DevicePainting
 from spiral_jax.extensions import import_extensions
 from spiral_jax.rollouts.base import TRAJECTORY_AXES, RolloutSource
 from spiral_jax.rollouts.device import DeviceActor, DeviceRollout, FusedSource

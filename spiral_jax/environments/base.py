@@ -21,7 +21,7 @@ _LIMITS = {
 }
 
 
-class Episodes(dm_env.Environment):
+class BatchedEnvironment(dm_env.Environment):
     """`batch_size` canvases, each changed by one command a step.
 
     An episode is `episode_length` time steps, that is `episode_length - 1` commands: all

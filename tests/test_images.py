@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spiral_jax.environments import Painting
-from spiral_jax.pictures import (
+from spiral_jax.images import (
     program_to_svg,
     programs_to_svg,
     save_gif,

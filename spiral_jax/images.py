@@ -203,8 +203,8 @@ def strokes_to_svg(program: Program) -> list[str]:
         command = {name: values[t : t + 1] for name, values in actions.items()}
         strokes, state = pens.strokes(state, command)
         curves = [
-            Stroke(*(field[0] for field in strokes.at(number)))
-            for number in range(strokes.count)
+            Stroke(*(field[0] for field in strokes.at(index)))
+            for index in range(strokes.count)
         ]
         curves = [stroke for stroke in curves if stroke.paint]
         if not curves:

@@ -14,15 +14,7 @@ import numpy as np
 import pytest
 
 import spiral_jax
-from spiral_jax.checkpoint import Checkpointer
-from spiral_jax.config import PRESETS, Config, launch_command, preset
-from spiral_jax.data import load_mnist, to_float, to_uint8
-from spiral_jax.measures import frechet_distance
-from spiral_jax.parameters import load_params, save_params
-from spiral_jax.renderers.mypaint import load_brush, read_brush_text
-from spiral_jax.system import make_system
-from spiral_jax.tiles import Tiling, join_programs
-from spiral_jax.trained import (
+from spiral_jax.agents import (
     TrainedAgent,
     agent_folder,
     as_targets,
@@ -32,6 +24,14 @@ from spiral_jax.trained import (
     shipped_agent,
     starting_from,
 )
+from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.config import PRESETS, Config, launch_command, preset
+from spiral_jax.data import load_mnist, to_float, to_uint8
+from spiral_jax.measures import frechet_distance
+from spiral_jax.parameters import load_params, save_params
+from spiral_jax.renderers.mypaint import load_brush, read_brush_text
+from spiral_jax.system import make_system
+from spiral_jax.tiles import Tiling, join_programs
 from tests.conftest import assert_trees_equal
 
 pytestmark = pytest.mark.thorough

@@ -73,8 +73,8 @@ class DevicePainting:
         """Executes one command on every canvas; actions are `[B]` int32 each."""
         strokes, pens = self._pens.strokes(state.pens, actions)
 
-        def body(number, canvas):
-            return paint(canvas, strokes.at(number), self._num_samples)
+        def body(index, canvas):
+            return paint(canvas, strokes.at(index), self._num_samples)
 
         if isinstance(strokes.count, int):  # one: no loop
             canvas = body(0, state.canvas)

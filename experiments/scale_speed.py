@@ -12,7 +12,8 @@ import numpy as np
 
 from spiral_jax.config import Config
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.devices import REPLICATED, DeviceGroup, choose_devices
+from spiral_jax.devices import REPLICATED, DeviceGroup
+from spiral_jax.distributed.choice import choose_devices
 from spiral_jax.system import System, make_system
 from spiral_jax.training.build import initial_state, make_learner, make_updates
 from spiral_jax.training.learner import flops_of

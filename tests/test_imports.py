@@ -136,3 +136,18 @@ def test_rooms_import_only_rooms_above_them():
         assert room is not None, f"{name} stands in no room of docs/architecture.md"
         for imported in (imports_of(path) & set(MODULES)) - {"spiral_jax"}:
             assert room_of(imported, table) <= room, f"{name} imports {imported}"
+
+
+def test_files_and_functions_are_short():
+    """300 lines a file, 60 a function without its docstring, or its docstring says why."""
+    for path in MODULES.values():
+        text = path.read_text()
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            says = ast.get_docstring(node) or ""
+            length = node.end_lineno - node.lineno + 1 - says.count("\n")
+            reason = re.search(r"One function of (\d+) lines:", says)
+            allowed = int(reason[1]) if reason else 60
+            assert length <= allowed, f"{path}: {node.name}"

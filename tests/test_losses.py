@@ -3,13 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spiral_jax.losses import (
-    gradient_penalty,
-    make_critic_loss,
-    monte_carlo,
-    standardise_rewards,
-    vtrace,
-)
+from spiral_jax.advantages import monte_carlo, standardise_rewards, vtrace
+from spiral_jax.losses import gradient_penalty, make_critic_loss
 from spiral_jax.networks import Discriminator
 from spiral_jax.rewards import make_rewards, stroke_starts
 from spiral_jax.types import AgentState, Trajectory

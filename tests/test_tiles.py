@@ -10,7 +10,7 @@ from spiral_jax.data import to_uint8
 from spiral_jax.environments import Painting, language_of
 from spiral_jax.programs import Program, programs_from_json
 from spiral_jax.tiles import Mosaic, Tiling, join_programs
-from tests.test_pictures import SVG, rasterised
+from tests.test_images import SVG, rasterised
 
 pytestmark = pytest.mark.thorough
 

@@ -26,6 +26,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from spiral_jax.distributed.beat import Beat
+
 BEAT_SECONDS = 1.0
 AGREEMENT_SECONDS = 1.0
 # A process that is silent for so long is gone, where there is reason to believe so.
@@ -45,38 +47,6 @@ class Decision(NamedTuple):
     finish: bool = False
     save: bool = False
     evaluate: bool = False
-
-
-@dataclasses.dataclass
-class _Beat:
-    """What a process tells the others, again and again.
-
-    Attributes:
-      session: the same for all processes of this session, and for no other.
-      process, host, pid: who it is.
-      beats: grows as long as the process lives.
-      moves: grows as long as its training gets on.
-      meetings: how many things it has come to that all processes do together.
-      doing: what its training is at.
-      stopping: whether it was asked to stop.
-      suspicious: whether something failed in it, as a rule because another one is gone.
-      ended: why it has ended, if it has.
-    """
-
-    session: int
-    process: int
-    host: str
-    pid: int
-    beats: int = 0
-    moves: int = 0
-    meetings: int = 0
-    doing: str = "starting"
-    stopping: bool = False
-    suspicious: bool = False
-    ended: str = ""
-
-    def __str__(self) -> str:
-        return f"Process {self.process} (pid {self.pid} on {self.host})"
 
 
 class ProcessGroup:
@@ -102,14 +72,14 @@ class ProcessGroup:
         """
         self._folder = folder
         self._limit = stuck_seconds
-        self._me = _Beat(0, jax.process_index(), platform.node(), os.getpid())
+        self._me = Beat(0, jax.process_index(), platform.node(), os.getpid())
         self._patient = True
         self._next, self._pause = 0, 1
         self._agreed: tuple[int, float] | None = None
         self.first = self._me.process == 0
         self.alone = jax.process_count() == 1
         numbers = range(1, jax.process_count()) if self.first else (0,)
-        self._others: dict[int, _Beat] = {}
+        self._others: dict[int, Beat] = {}
         self._heard = dict.fromkeys(numbers, 0.0)
         self._moved, self._own_moves = 0.0, 0
         self._closed = threading.Event()
@@ -223,9 +193,7 @@ class ProcessGroup:
         now = time.monotonic()
         for process in self._heard:
             try:
-                beat = _Beat(
-                    **json.loads(self._path(process).read_text(encoding="utf-8"))
-                )
+                beat = Beat(**json.loads(self._path(process).read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):
                 continue  # not written yet, or just being written
             if beat.session != self._me.session:

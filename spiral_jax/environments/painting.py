@@ -21,7 +21,7 @@ from spiral_jax.environments.pens import (
 from spiral_jax.language import CommandLanguage, painting_language
 from spiral_jax.names import BACKGROUNDS, BRUSH_ENDING, SOFT_BRUSH
 from spiral_jax.renderers import Renderer, SoftRenderer
-from spiral_jax.renderers.libmypaint import LibmypaintRenderer
+from spiral_jax.renderers.libmypaint import LibmypaintRenderer, check_like_library
 from spiral_jax.renderers.mypaint import (
     NOISES,
     SHIPPED_BRUSHES,
@@ -188,12 +188,7 @@ class Painting(BatchedEnvironment):
             "background": paper,
         }
         if renderer == "libmypaint":
-            for name, value in (("mypaint_version", "1.6"), ("noise", "libmypaint")):
-                if settings[name] != value:
-                    raise ValueError(
-                        f"{name}={settings[name]!r}: renderer='libmypaint' is the "
-                        f"library as installed; pass {name}={value!r} with it."
-                    )
+            check_like_library(settings)
             return LibmypaintRenderer(brush, **common)
         own = settings["noise"] == "own"
         return MyPaintRenderer(

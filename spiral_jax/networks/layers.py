@@ -199,3 +199,10 @@ class ResidualStack(hk.Module):
             x = Pointwise(self._num_channels)(jax.nn.relu(x))
             images = images + x
         return jax.nn.relu(images)
+
+
+def pooled(images: jax.Array, width: int) -> jax.Array:
+    """Averages `[N, H, H, C]` over the cells of a grid, to `[N, width, width, C]`."""
+    n, h, _, c = images.shape
+    cell = h // width
+    return images.reshape(n, width, cell, width, cell, c).mean(axis=(2, 4))

@@ -1,7 +1,4 @@
-"""The policy: sees the canvas and the last command, says the next one (spec, section 5).
-
-Its sizes are in `presets`.
-"""
+"""The policy sees the canvas and the last command, and says the next (spec, section 5)."""
 
 import functools
 from collections.abc import Mapping
@@ -23,6 +20,7 @@ from spiral_jax.networks.layers import (
     ResidualStack,
     computing_in,
     initial_gain,
+    pooled,
 )
 from spiral_jax.networks.presets import PRESETS, PolicyPreset
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
@@ -128,7 +126,7 @@ class _Network(hk.Module):
             return x, None
         features, colours = self._map(layers), None
         if preset.colour_heads and target is not None and target.shape[-1] == 3:
-            colours = self._pooled(target, features.shape[1])
+            colours = pooled(target, features.shape[1])
         pen = previous.get("end", previous.get("control"))
         return x, View(features, colours, pen)
 
@@ -142,13 +140,6 @@ class _Network(hk.Module):
         if context.name == "offset" and self._preset.centred_gradients:
             return jax.lax.stop_gradient(found)
         return found
-
-    @staticmethod
-    def _pooled(images: chex.Array, width: int) -> chex.Array:
-        """Averages `[N, H, H, C]` over the cells of a grid, to `[N, width, width, C]`."""
-        n, h, _, c = images.shape
-        cell = h // width
-        return images.reshape(n, width, cell, width, cell, c).mean(axis=(2, 4))
 
     def _map(self, layers: list[chex.Array]) -> chex.Array:
         widths = {c.grid_width for c in self.language.components if c.is_location}
@@ -275,7 +266,6 @@ def make_policy(
         raise ValueError("blind=True: expected conditional=True, else it sees nothing.")
     if preset not in PRESETS:
         raise ValueError(f"policy={preset!r}: expected one of {tuple(PRESETS)}.")
-    core = PRESETS[preset].core
 
     def build():
         network = _Network(language, PRESETS[preset], blank, blind, compute_dtype)
@@ -287,7 +277,7 @@ def make_policy(
 
     def initial_state(key: chex.PRNGKey, batch_size: int) -> AgentState:
         noise_key, key = jax.random.split(key)
-        zeros = jnp.zeros([batch_size, core])
+        zeros = jnp.zeros([batch_size, PRESETS[preset].core])
         return AgentState(
             lstm=hk.LSTMState(hidden=zeros, cell=zeros),
             noise=jax.random.normal(noise_key, [batch_size, NOISE_SIZE]),

@@ -8,7 +8,9 @@ import colorsys
 import ctypes
 import functools
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -265,3 +267,13 @@ def _free(library: ctypes.CDLL, brushes: list[int], surfaces: list[int]) -> None
         library.mypaint_brush_unref(brush)
     for surface in surfaces:
         library.mypaint_surface_unref(surface)
+
+
+def check_like_library(settings: Mapping[str, Any]) -> None:
+    """Refuses a painting whose brush behaves otherwise than the library as installed."""
+    for name, value in (("mypaint_version", "1.6"), ("noise", "libmypaint")):
+        if settings[name] != value:
+            raise ValueError(
+                f"{name}={settings[name]!r}: renderer='libmypaint' is the library as "
+                f"installed; pass {name}={value!r} with it."
+            )

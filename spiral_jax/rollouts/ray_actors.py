@@ -8,20 +8,17 @@ machine share.
 import socket
 import threading
 import time
-import traceback
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
 
-from spiral_jax.precision import in_float32
 from spiral_jax.ray_cluster import PATIENCE, check_installed
 from spiral_jax.rollouts.ahead import ActorsAhead
 from spiral_jax.rollouts.base import Rollout, concatenate
-from spiral_jax.rollouts.host import Actor
 from spiral_jax.rollouts.queues import POLL_SECONDS, ParameterStore, Stopped
+from spiral_jax.rollouts.ray_player import Failure, MakeActor, Player, pickled
 
 # The same exception so often, or as many deaths without a rollout between them, is a bug.
 MAX_FAILURES = 3
@@ -29,61 +26,9 @@ MAX_FAILURES = 3
 HEAD_SECONDS = 20.0
 BEAT_SECONDS = 2.0
 
-# `(images, store, actor_id, num_rollouts) -> Actor`, called in the actor's process.
-MakeActor = Callable[[np.ndarray | None, ParameterStore, int, int], Actor]
-
 
 class ActorError(RuntimeError):
     """Actors fail for a reason that does not go away."""
-
-
-class Failure(NamedTuple):
-    """An exception in an actor's process.
-
-    Attributes:
-      kind: its type and the line that raised it: the same ones are counted.
-      text: its traceback.
-    """
-
-    kind: str
-    text: str
-
-
-class Player:
-    """What an actor's process runs."""
-
-    def __init__(self, make: bytes, images: np.ndarray | None, actor_id: int):
-        """Takes what makes the actor, pickled: it is made when first asked to play."""
-        # Whoever learns on this machine needs all of an accelerator's memory.
-        jax.config.update("jax_platforms", "cpu")
-        self._make, self._images, self._id = make, images, actor_id
-        self._store = ParameterStore()
-        self._version = -1
-        self._actor: Actor | None = None
-
-    @in_float32
-    def play(self, index: int, version: int, params: Any) -> Rollout | Failure:
-        """Plays one rollout.
-
-        Args:
-          index: of the rollout.
-          version, params: what acts.
-        """
-        import ray.cloudpickle as cloudpickle
-
-        try:
-            if self._actor is None:
-                make = cloudpickle.loads(self._make)
-                self._actor = make(self._images, self._store, self._id, index)
-            if version != self._version:
-                self._store.publish(version, params)
-                self._version = version
-            return self._actor.next()
-        except Exception as error:
-            self._actor = None
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            kind = f"{type(error).__name__} ({last.filename}:{last.lineno})"
-            return Failure(kind, traceback.format_exc())
 
 
 class RayActors(ActorsAhead):
@@ -168,7 +113,7 @@ class RayActors(ActorsAhead):
             )
         # Once for each machine, not for each actor.
         images = None if self._images is None else ray.put(np.asarray(self._images))
-        self._shared = ray.put(_pickled(self._make)), images
+        self._shared = ray.put(pickled(self._make)), images
         self._handles = [self._player(i) for i in range(self._num_actors)]
         for thread in self._threads:
             thread.start()
@@ -308,16 +253,3 @@ class RayActors(ActorsAhead):
                     )
                 )
                 return
-
-
-def _pickled(make: MakeActor) -> bytes:
-    import ray.cloudpickle as cloudpickle
-
-    try:
-        return cloudpickle.dumps(make)
-    except Exception as error:
-        raise ValueError(
-            f"actors='ray': a policy of your own cannot be sent to other processes "
-            f"({type(error).__name__}: {error}); make all that it needs inside the "
-            "function that builds it, or take actors='threads'."
-        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.collapse import CollapseWatch
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.devices import choose_devices
+from spiral_jax.distributed.choice import choose_devices
 from spiral_jax.distributed.process_group import Decision, ProcessGroup
 from spiral_jax.evaluation import MeasureFn, Report
 from spiral_jax.metrics import Metrics, NotFiniteError, ProgressLine, Writer

@@ -9,7 +9,7 @@ import pytest
 
 from spiral_jax import replay
 from spiral_jax.data.registry import load_dataset
-from spiral_jax.devices import choose_devices
+from spiral_jax.distributed.choice import choose_devices
 from spiral_jax.replay import Replay
 from spiral_jax.rollouts.base import Rollout
 from spiral_jax.rollouts.host import HostRollout, rollout

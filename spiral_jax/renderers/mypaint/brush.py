@@ -11,62 +11,16 @@ import numpy as np
 
 from spiral_jax.documents import parse_json
 from spiral_jax.names import SHIPPED_BRUSHES
+from spiral_jax.renderers.mypaint.brush_settings import (
+    CONSTANT,
+    DEFAULT_MAPS,
+    DEFAULTS,
+    INPUTS,
+    MAPPED,
+    WITHOUT_EFFECT,
+)
 
 _BRUSH_FOLDER = pathlib.Path(__file__).parent / "brushes"
-
-_INPUTS = ("pressure", "speed1", "speed2")
-
-# Every setting of libmypaint 1.6 and its default (`mypaint_brush_setting_info`), as a
-# file may leave any out. Beyond those in `_MAPPED` and `_CONSTANT`, which are modelled,
-# the default is the value at which a setting does nothing; so is 0 of those that later
-# libraries may have.
-DEFAULTS = {
-    "anti_aliasing": 1.0, "change_color_h": 0.0, "change_color_hsl_s": 0.0,
-    "change_color_hsv_s": 0.0, "change_color_l": 0.0, "change_color_v": 0.0,
-    "color_h": 0.0, "color_s": 0.0, "color_v": 0.0, "colorize": 0.0,
-    "custom_input": 0.0, "custom_input_slowness": 0.0, "dabs_per_actual_radius": 2.0,
-    "dabs_per_basic_radius": 0.0, "dabs_per_second": 0.0, "direction_filter": 2.0,
-    "elliptical_dab_angle": 90.0, "elliptical_dab_ratio": 1.0, "eraser": 0.0,
-    "gridmap_scale": 0.0, "gridmap_scale_x": 1.0, "gridmap_scale_y": 1.0,
-    "hardness": 0.8, "lock_alpha": 0.0, "offset_angle": 0.0, "offset_angle_2": 0.0,
-    "offset_angle_2_asc": 0.0, "offset_angle_2_view": 0.0, "offset_angle_adj": 0.0,
-    "offset_angle_asc": 0.0, "offset_angle_view": 0.0, "offset_by_random": 0.0,
-    "offset_by_speed": 0.0, "offset_by_speed_slowness": 1.0, "offset_multiplier": 0.0,
-    "offset_x": 0.0, "offset_y": 0.0, "opaque": 1.0, "opaque_linearize": 0.9,
-    "opaque_multiply": 0.0, "paint_mode": 1.0, "posterize": 0.0, "posterize_num": 0.05,
-    "pressure_gain_log": 0.0, "radius_by_random": 0.0, "radius_logarithmic": 2.0,
-    "restore_color": 0.0, "slow_tracking": 0.0, "slow_tracking_per_dab": 0.0,
-    "smudge": 0.0, "smudge_bucket": 0.0, "smudge_length": 0.5, "smudge_length_log": 0.0,
-    "smudge_radius_log": 0.0, "smudge_transparency": 0.0, "snap_to_pixel": 0.0,
-    "speed1_gamma": 4.0, "speed1_slowness": 0.04, "speed2_gamma": 4.0,
-    "speed2_slowness": 0.8, "stroke_duration_logarithmic": 4.0, "stroke_holdtime": 0.0,
-    "stroke_threshold": 0.0, "tracking_noise": 0.0,
-}  # fmt: skip
-DEFAULT_MAPS = {"opaque_multiply": {"pressure": ((0.0, 0.0), (1.0, 1.0))}}
-
-# What is modelled: settings that may depend on pressure and speed, others that may not.
-_MAPPED = (
-    *("anti_aliasing", "hardness", "offset_by_random", "opaque", "opaque_multiply"),
-    *("radius_by_random", "radius_logarithmic", "slow_tracking_per_dab"),
-)
-_CONSTANT = (
-    *("dabs_per_actual_radius", "dabs_per_basic_radius", "dabs_per_second"),
-    *("opaque_linearize", "slow_tracking", "speed1_gamma", "speed1_slowness"),
-    *("speed2_gamma", "speed2_slowness"),
-)
-
-# Settings that change nothing while the features they tune are off: the colour comes with
-# every stroke, paper is opaque, dabs are round, all colours of the 1.3 and 1.6 libraries
-# mix alike; custom, direction, grid and stroke inputs are refused.
-_WITHOUT_EFFECT = frozenset({
-    "color_h", "color_s", "color_v", "custom_input", "custom_input_slowness",
-    "direction_filter", "elliptical_dab_angle", "gridmap_scale", "gridmap_scale_x",
-    "gridmap_scale_y", "lock_alpha", "offset_angle_adj", "offset_by_speed_slowness",
-    "offset_multiplier", "paint_mode", "posterize_num", "restore_color",
-    "smudge_bucket", "smudge_length", "smudge_length_log", "smudge_radius_log",
-    "smudge_transparency", "stroke_duration_logarithmic", "stroke_holdtime",
-    "stroke_threshold",
-})  # fmt: skip
 
 # Values are written by programs that compute with 24 bits.
 _ROUNDING = 1e-6
@@ -140,7 +94,7 @@ class Brush:
 
     def depends_on(self, name: str) -> bool:
         """Whether any setting depends on the input `name`."""
-        return any(getattr(self, key).depends_on(name) for key in _MAPPED)
+        return any(getattr(self, key).depends_on(name) for key in MAPPED)
 
 
 def load_brush(name_or_path: str | pathlib.Path) -> Brush:
@@ -215,16 +169,16 @@ def parse_brush(text: str, name: str) -> Brush:
     """
     fields: dict[str, Any] = {
         key: Setting(DEFAULTS[key], tuple(DEFAULT_MAPS.get(key, {}).items()))
-        for key in (*_MAPPED, *_CONSTANT)
+        for key in (*MAPPED, *CONSTANT)
     }
     for key, setting in read_settings(text, name).items():
         if key in fields:
             fields[key] = setting
-        elif key not in _WITHOUT_EFFECT:
+        elif key not in WITHOUT_EFFECT:
             _refuse_unless_neutral(name, key, setting)
-    for key in _MAPPED:
+    for key in MAPPED:
         _refuse_foreign_inputs(name, key, fields[key])
-    for key in _CONSTANT:
+    for key in CONSTANT:
         if fields[key].maps:
             raise BrushFileError(
                 f"{name} lets {key!r} depend on {fields[key].maps[0][0]!r}, which is "
@@ -277,10 +231,10 @@ def _refuse_unless_neutral(name: str, key: str, setting: Setting) -> None:
 
 def _refuse_foreign_inputs(name: str, key: str, setting: Setting) -> None:
     for input_name, _ in setting.maps:
-        if input_name not in _INPUTS:
+        if input_name not in INPUTS:
             raise BrushFileError(
                 f"{name} lets {key!r} depend on the input {input_name!r}, which is "
-                f"not modelled: expected only {_INPUTS}; clear that curve in MyPaint's "
+                f"not modelled: expected only {INPUTS}; clear that curve in MyPaint's "
                 "brush editor, or choose another brush"
             )
 

@@ -144,6 +144,9 @@ def run_updates(
 ):  # fmt: skip
     """Goes through the updates of every stroke, one after the other.
 
+    One function of 71 lines: each update changes eight numbers that the next one needs,
+    and to hand them to and fro would be longer.
+
     Args:
         call, is_dab, values, carry: written to: `[size]` int, `[size]` bool,
             `[7, size]` rows part, step, log-radius, radius, pressure and both speed

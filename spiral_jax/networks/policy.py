@@ -1,4 +1,4 @@
-"""The policy sees the canvas and the last command, and says the next (spec, section 5)."""
+"""The policy sees canvas and last command, and says the next one (spec, section 5)."""
 
 import functools
 from collections.abc import Mapping

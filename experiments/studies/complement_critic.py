@@ -16,7 +16,6 @@ import numpy as np
 
 from experiments.curves import make_figure, plot_curve
 from experiments.studies.study import (
-    COLUMNS,
     Options,
     Study,
     Trained,
@@ -49,8 +48,8 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
         for name, images in (("right_digits", drawings), ("right_targets", targets)):
             looks = classify(classifiers, as_ink(images, background))
             result["variants"][label][name] = accuracy(looks, digits)
-        rows += [] if rows else [targets[:COLUMNS]]
-        rows.append(drawings[:COLUMNS])
+        rows += [] if rows else [targets]
+        rows.append(drawings)
     save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")
 
 

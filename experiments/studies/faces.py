@@ -14,7 +14,6 @@ from typing import Any
 from experiments.curves import make_figure, plot_curve
 from experiments.studies.reward_forms import count_visible, plot_visible
 from experiments.studies.study import (
-    COLUMNS,
     Options,
     Study,
     Trained,
@@ -42,8 +41,8 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
         num_drawings = min(NUM_DRAWINGS, len(agent.data.test.images))
         result["variants"][label] |= count_visible(agent, num_drawings)
         targets, drawings = redrawn(agent)
-        rows += [] if rows else [targets[:COLUMNS]]
-        rows.append(drawings[:COLUMNS])
+        rows += [] if rows else [targets]
+        rows.append(drawings)
     save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")
 
 

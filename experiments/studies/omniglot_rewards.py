@@ -18,7 +18,6 @@ from absl import flags
 
 from experiments.curves import make_figure, plot_curve
 from experiments.studies.study import (
-    COLUMNS,
     Options,
     Study,
     Trained,
@@ -61,8 +60,8 @@ def extend(result: dict[str, Any], agents: dict[str, Trained], options: Options)
                 "untrained": untrained[evaluator.metric],
             }
             if label == next(iter(agents)):
-                rows.append(drawings[::2][:COLUMNS])
-            rows.append(drawings[1::2][:COLUMNS])
+                rows.append(drawings[::2])
+            rows.append(drawings[1::2])
     save_rows(STUDY, options, rows, f"targets, {', '.join(agents)}")
 
 

@@ -237,10 +237,11 @@ def save_rows(
 
     Args:
       study, options: where.
-      rows: `[COLUMNS, H, W, C]` each, of one shape.
+      rows: pictures `[N, H, W, C]` each, of one shape; the first `COLUMNS` are shown.
       what: the rows' names.
     """
     path = options.out / f"{study.name}_drawings.png"
+    rows = [row[:COLUMNS] for row in rows]
     page = sheet(np.concatenate(rows), columns=len(rows[0]))
     save_png(path, page, scale=max(1, 64 // rows[0].shape[1]))
     print(f"{path}: rows of {what}")

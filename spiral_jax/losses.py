@@ -8,6 +8,7 @@ spectral normalisation keeps it smooth, by the standard GAN loss (SPIRAL++).
 from collections.abc import Callable, Mapping
 
 import chex
+import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -42,6 +43,31 @@ def _value_loss(
     return loss, 1.0 - unexplained / (variance + EPSILON)
 
 
+def hindsight_loss(
+    policy: Policy,
+    language: CommandLanguage,
+    params: hk.Params,
+    trajectory: Trajectory,
+    devices: DeviceGroup = ONE_DEVICE,
+) -> chex.Array:
+    """Returns `-sum_t log pi(a_t)` had the agent been shown what it drew, a scalar.
+
+    Whatever a program draws, it is the right program for that (Andrychowicz et al. 2017).
+    So each episode is an example of how to redraw a picture, for supervised learning.
+
+    Args:
+      policy: its `unroll` scores the trajectory.
+      language: masks the components a command does not use.
+      params: the policy's.
+      trajectory: of whole episodes of a conditional agent.
+      devices: the devices that hold the batch.
+    """
+    shown = trajectory._replace(targets=trajectory.canvases[-1])
+    output, _, _ = policy.unroll(params, shown, False, devices)
+    log_prob, _ = command_log_prob_and_entropy(language, output)
+    return -_per_episode(log_prob)
+
+
 def make_policy_loss(
     policy: Policy,
     language: CommandLanguage,
@@ -51,6 +77,7 @@ def make_policy_loss(
     entropy_cost: float,
     value_cost: float,
     entropy_floor: float = 0.0,
+    hindsight_cost: float = 0.0,
     normalise_advantages: bool,
     bootstrap: bool = False,
     devices: DeviceGroup = ONE_DEVICE,
@@ -67,6 +94,7 @@ def make_policy_loss(
       discount: gamma.
       entropy_cost, value_cost: weights of the two other terms.
       entropy_floor: see `shortfall_bonus`; 0 for none.
+      hindsight_cost: weight of `hindsight_loss`; 0 for none.
       bootstrap: whether trajectories may end before their episodes do, so that the value
         of the last canvas is needed.
       devices: the devices that hold the batch; losses, metrics and gradients are to be
@@ -93,6 +121,10 @@ def make_policy_loss(
         if entropy_floor:
             total -= _per_episode(
                 shortfall_bonus(language, output, entropy_floor, devices)
+            )
+        if hindsight_cost:
+            total += hindsight_cost * hindsight_loss(
+                policy, language, params, trajectory, devices
             )
         return total, {
             "policy/loss": total,

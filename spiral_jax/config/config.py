@@ -98,6 +98,11 @@ class Config(
                 f"environment_name={self.environment_name!r} with dataset="
                 f"{self.dataset!r}: scenes belong to each other; leave it empty."
             )
+        if self.hindsight_cost and not (self.conditional and not self.unroll_length):
+            raise ValueError(
+                f"hindsight_cost={self.hindsight_cost} needs a target, and whole episodes "
+                "to take it from; set conditional=True and unroll_length=0 with it."
+            )
         for name in ("stroke_start_cost", "compound"):
             if getattr(self, name) and self._kind != "painting":
                 raise ValueError(

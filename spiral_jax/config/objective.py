@@ -33,6 +33,12 @@ class ObjectiveSettings:
         "--entropy_cost for all, as in the paper.",
         minimum=0,
     )
+    hindsight_cost: float = setting(
+        0.0,
+        "Conditional agents: weight of the likelihood of an agent's commands had it been "
+        "shown what they drew, for supervised learning beside reinforcement.",
+        minimum=0,
+    )
     value_cost: float = setting(0.5, "Weight of the value loss.", minimum=0)
     normalise_advantages: bool = setting(
         True, "Standardise rewards and advantages over the batch."

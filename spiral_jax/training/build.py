@@ -44,6 +44,7 @@ def make_updates(system: System, devices: DeviceGroup) -> tuple[Update, Update]:
             discount=config.discount,
             entropy_cost=config.entropy_cost,
             entropy_floor=config.entropy_floor,
+            hindsight_cost=config.hindsight_cost,
             value_cost=config.value_cost,
             normalise_advantages=config.normalise_advantages,
             bootstrap=config.unrolls_per_episode > 1,

@@ -216,6 +216,13 @@ def test_scenes_are_learnt_by_the_same_code(network, tmp_path):
             "there is no critic",
         ),
         ("mnist_small", {"reward_source": "l1"}, "reward_source='l1': expected one of"),
+        ("mnist_small", {"hindsight_cost": 0.1}, "hindsight_cost=0.1 needs targets"),
+        (
+            "mnist_conditional_small",
+            {"hindsight_cost": 0.1, "unroll_length": 3, "batch_size": 32},
+            "hindsight_cost=0.1 needs targets and whole episodes",
+        ),
+        ("mnist_small", {"entropy_floor": 1.0}, "entropy_floor=1.0: expected a share"),
         ("scenes", {"conditional": False}, "conditional=False with dataset='scenes'"),
         ("scenes", {"stroke_start_cost": 1.0}, "stroke_start_cost=1.0 with"),
         ("scenes", {"grid_width": 2}, "max_objects=5 with grid_width=2"),

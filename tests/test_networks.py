@@ -6,6 +6,7 @@ import pytest
 
 from experiments.network_speed import flop_of_products
 from spiral_jax.language import painting_language
+from spiral_jax.losses import hindsight_loss
 from spiral_jax.networks import make_discriminator, make_policy
 from spiral_jax.networks.layers import (
     Convolution,
@@ -14,7 +15,7 @@ from spiral_jax.networks.layers import (
     Upsample,
     largest_singular_value,
 )
-from spiral_jax.networks.likelihood import command_log_prob_and_entropy
+from spiral_jax.networks.likelihood import command_log_prob_and_entropy, shortfall_bonus
 from spiral_jax.types import PolicyOutput, Trajectory
 
 
@@ -150,6 +151,44 @@ def test_entropy_has_the_joint_distributions_gradient():
     gradient = sum(p[f] * jax.grad(estimate)(logit, f) for f in (0, 1))
     assert float(value) == pytest.approx(float(exact(logit)), rel=1e-5)
     assert float(gradient) == pytest.approx(float(jax.grad(exact)(logit)), rel=1e-4)
+
+
+def test_narrow_components_are_paid_for_their_entropy():
+    """By hand: half the floor is lacking of sizes, and nothing of other components."""
+    language = painting_language(8, 2, use_pressure=False, use_color=False)
+    floor = 0.4
+    open_ = {c.name: np.log(c.num_values) * floor for c in language.components}
+    entropies = {k: jnp.full([1, 3], v) for k, v in open_.items()}
+    entropies["size"] = jnp.full([1, 3], open_["size"] / 2)
+    actions = {k: jnp.ones([1, 3], jnp.int32) for k in language.names}
+    actions["flag"] = jnp.array([[1, 1, 0]])  # a move has no size
+
+    def bonus(size):
+        output = PolicyOutput(actions, {}, {**entropies, "size": size}, None)
+        return shortfall_bonus(language, output, floor)
+
+    expected = [[open_["size"] / 4, open_["size"] / 4, 0]]
+    np.testing.assert_allclose(bonus(entropies["size"]), expected, atol=1e-6)
+    # What is lacking weighs the entropy, and has no gradient of its own.
+    gradient = jax.grad(lambda size: jnp.sum(bonus(size)))(entropies["size"])
+    np.testing.assert_allclose(gradient, [[0.5, 0.5, 0]], atol=1e-6)
+
+
+def test_hindsight_shows_the_agent_what_it_drew(rng):
+    """Minus the likelihood of its commands with the finished canvas as the target."""
+    language = painting_language(8, 2, use_pressure=False, use_color=False)
+    policy = make_policy(language, (16, 16, 1), "small", 1.0, conditional=True)
+    params = policy.init(jax.random.key(0))
+    zeros, actions = jnp.zeros([2, 3]), language.random([2, 3], rng)
+    masks = {k: zeros for k in language.names}
+    canvases = rng.random([3, 3, 16, 16, 1]).astype(np.float32)
+    start = policy.initial_state(jax.random.key(0), 3)._replace(key=None)
+    shown = Trajectory(canvases, masks, actions, zeros, zeros, zeros, start, canvases[2])
+    output, _, _ = policy.unroll(params, shown)
+    expected = -command_log_prob_and_entropy(language, output)[0].sum(0).mean()
+    other = shown._replace(targets=1 - canvases[2])
+    found = hindsight_loss(policy, language, params, other)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def assert_same_function(ours, theirs, arranged, images):

@@ -100,8 +100,8 @@ class Config(
             )
         if self.hindsight_cost and not (self.conditional and not self.unroll_length):
             raise ValueError(
-                f"hindsight_cost={self.hindsight_cost} needs a target, and whole episodes "
-                "to take it from; set conditional=True and unroll_length=0 with it."
+                f"hindsight_cost={self.hindsight_cost} needs targets and whole episodes; "
+                "set conditional=True and unroll_length=0 with it."
             )
         for name in ("stroke_start_cost", "compound"):
             if getattr(self, name) and self._kind != "painting":

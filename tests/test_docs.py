@@ -9,7 +9,7 @@ from spiral_jax.config import PRESETS
 
 ROOT = Path(__file__).parents[1]
 DOCS = [*sorted(ROOT.glob("*.md")), ROOT / "tests/data/README.md"]
-DOCS += sorted((ROOT / "docs").glob("*.md"))
+DOCS += sorted((ROOT / "docs").rglob("*.md"))
 
 
 def anchors(text):

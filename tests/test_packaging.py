@@ -45,7 +45,7 @@ def test_extras_that_documents_name_exist():
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     extras = set(re.findall(r'^        "(\w+)": \[', setup, flags=re.M))
     assert {"cuda12", "tpu"} <= extras
-    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         text = path.read_text(encoding="utf-8")
         for names in re.findall(r"(?:spiral_jax|[ \"']\.)\[([\w,]+)\]", text):
             assert set(names.split(",")) <= extras, path

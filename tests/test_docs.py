@@ -58,14 +58,14 @@ def test_every_preset_says_what_to_expect():
 
 def test_the_worked_example_is_what_is_explained():
     """Blocks of code in the explanation are the example's, docstrings left out."""
-    text = (ROOT / "docs" / "adding_a_renderer.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "howto" / "environment.md").read_text(encoding="utf-8")
     code = (ROOT / "experiments" / "examples" / "rectangles.py").read_text(
         encoding="utf-8"
     )
     assert len(code.splitlines()) < 100
     squeezed = re.sub(r"\s", "", code)
-    for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S):
+    for block in re.findall(r"^```python\n(# .*?)^```", text, flags=re.M | re.S):
         for line in block.splitlines():
             bare = re.sub(r"\s", "", line)
-            if not bare.startswith(("def", "config=", "train(")):
+            if not bare.startswith(("def", "#")):
                 assert bare in squeezed, line

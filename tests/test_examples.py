@@ -1,4 +1,4 @@
-"""The worked example of docs/adding_a_renderer.md: an environment from outside."""
+"""The worked example of docs/howto/environment.md: an environment from outside."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-r"""A renderer of one's own, step by step in docs/adding_a_renderer.md: rectangles.
+r"""A renderer of one's own, step by step in docs/howto/environment.md: rectangles.
 
   python -m experiments.examples.rectangles --max_minutes=10
 

@@ -19,7 +19,7 @@ class EnvironmentSettings:
     environment_name: str = setting(
         "",
         "What executes the commands: an environment of your own, as module:name, see "
-        "docs/adding_a_renderer.md; empty: painting, or scenes for that data set.",
+        "docs/howto/environment.md; empty: painting, or scenes for that data set.",
     )
     canvas_width: int = setting(64, "Canvas width and height in px.")
     grid_width: int = setting(

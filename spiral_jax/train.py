@@ -40,8 +40,8 @@ def train(
     before, if settings were changed on the way. Of several processes (see `distributed`)
     all call it, with the same arguments; all but process 0 write parts of checkpoints
     only.
-    docs/extending.md has an example of each part that may be of your own. A resumed run
-    has to be given the same ones.
+    docs/extending.md leads to an example of each part that may be of your own. A resumed
+    run has to be given the same ones.
 
     Args:
       config: the settings.

@@ -21,7 +21,7 @@ class DataSettings:
     dataset: str = setting(
         "mnist",
         "What the agent learns to draw; scenes are built in MuJoCo, all else painted. "
-        "module:name is one of your own, see docs/extending.md.",
+        "module:name is one of your own, see docs/howto/dataset.md.",
     )
     data_dir: str = setting(
         "",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spiral_jax.agents import starting_from
-from spiral_jax.checkpoint import Checkpointer
+from spiral_jax.checkpoint import Checkpointer, newest_step
 from spiral_jax.config import Config
 from spiral_jax.distributed.process_group import ProcessGroup
 from spiral_jax.evaluation import MeasureFn, Report
@@ -73,7 +73,7 @@ def train(
         optimisers=optimisers,
         score=score,
     )
-    if init_from is not None:
+    if init_from is not None and newest_step(run_dir / "checkpoints") is None:
         system = starting_from(system, init_from)
     with (
         contextlib.ExitStack() as signals,  # caught until all else is closed

@@ -32,6 +32,7 @@ from spiral_jax.parameters import load_params, save_params
 from spiral_jax.renderers.mypaint import load_brush, read_brush_text
 from spiral_jax.system import make_system
 from spiral_jax.tiles import Tiling, join_programs
+from spiral_jax.train import train
 from tests.conftest import assert_trees_equal
 
 pytestmark = pytest.mark.thorough
@@ -274,6 +275,15 @@ def test_training_starts_from_an_agent_whose_networks_fit(agent, tiny_config, tm
     assert str(tmp_path / "agent" / "config.json") in str(caught.value)
     with pytest.raises(FileNotFoundError, match="init_from='mnits' holds no run"):
         starting_from(other, "mnits")
+
+
+def test_a_run_that_goes_on_needs_no_agent_to_start_from(tiny_config, tmp_path):
+    """It may be gone by then, and is not even looked for."""
+    (tmp_path / "run" / "checkpoints" / "3").mkdir(parents=True)
+    with pytest.raises(ValueError, match="damaged"):
+        train(tiny_config, tmp_path / "run", init_from=tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match=r"init_from='.*gone' holds no run"):
+        train(tiny_config, tmp_path / "new", init_from=tmp_path / "gone")
 
 
 def test_more_samples_are_nearer_and_begin_with_the_first(conditional, rng):

@@ -7,7 +7,7 @@ import numpy as np
 
 from spiral_jax.data.arrays import open_pictures
 from spiral_jax.data.cache import load_pictures
-from spiral_jax.data.files import MOVED, Picture, in_fair_order, num_held_out
+from spiral_jax.data.files import Picture, data_path, in_fair_order, num_held_out
 from spiral_jax.data.groups import hold_out
 from spiral_jax.data.images import Dataset, Images
 
@@ -51,11 +51,7 @@ def load_faces(
     Raises:
       FileNotFoundError, ValueError: what is missing or wrong.
     """
-    if not data_dir or not Path(data_dir).exists():
-        raise FileNotFoundError(
-            f"data_dir={str(data_dir)!r} is neither a folder nor a file. {HELP} {MOVED}"
-        )
-    files = open_pictures(Path(data_dir))
+    files = open_pictures(data_path(data_dir, HELP))
     if not files.names:
         raise ValueError(f"{data_dir} holds no pictures. {HELP}")
     pictures = in_fair_order([Picture(files, name) for name in files.names])

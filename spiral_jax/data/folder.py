@@ -6,8 +6,8 @@ from spiral_jax.data.arrays import is_array, open_pictures
 from spiral_jax.data.cache import load_pictures
 from spiral_jax.data.files import (
     ENDINGS,
-    MOVED,
     Picture,
+    data_path,
     in_fair_order,
     num_held_out,
     warn_of_others,
@@ -15,6 +15,10 @@ from spiral_jax.data.files import (
 from spiral_jax.data.images import Dataset, Images
 
 LEAST_PICTURES = 20
+HELP = (
+    "dataset='folder' needs data_dir: a folder of pictures, a zip of them, or an array "
+    "of them in a .npy or .npz."
+)
 
 
 def load_folder(
@@ -54,16 +58,7 @@ def load_folder(
     Raises:
       FileNotFoundError, ValueError: what is missing or wrong.
     """
-    if not data_dir:
-        raise FileNotFoundError(
-            "dataset='folder' needs data_dir: a folder of pictures, a zip of them, or an "
-            "array of them in a .npy or .npz."
-        )
-    if not Path(data_dir).exists():
-        raise FileNotFoundError(
-            f"data_dir={str(data_dir)!r} is neither a folder nor a file. {MOVED}"
-        )
-    files = open_pictures(Path(data_dir))
+    files = open_pictures(data_path(data_dir, HELP))
     if len(files.names) < LEAST_PICTURES:
         remedy = "."
         if not is_array(files.path):

@@ -56,6 +56,7 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "pillow",
         "rlax>=0.1.8",
+        "scipy",
         "tensorboardX",
         "tensorstore",
         "tqdm",

@@ -7,6 +7,7 @@ import numpy as np
 
 from spiral_jax.data import Dataset, to_float
 from spiral_jax.evaluation import Evaluator, FrechetEvaluator, draw
+from spiral_jax.measures import colour_errors
 from spiral_jax.programs import Program
 from spiral_jax.rewards import negative_distance
 from spiral_jax.sampling import programs_of, sample_trajectories
@@ -127,10 +128,13 @@ class ReconstructionReport(NamedTuple):
     Attributes:
       now: of this agent.
       blank: of blank canvases, what an agent gets that draws nothing.
+      colour_error: median error of the colours of each picture's five largest regions,
+        in 0..1, see `colour_errors`; None for grey canvases.
     """
 
     now: float
     blank: float
+    colour_error: float | None = None
 
     @property
     def floor(self) -> tuple[str, float]:
@@ -138,11 +142,14 @@ class ReconstructionReport(NamedTuple):
         return "blank canvas", self.blank
 
     def __str__(self) -> str:
+        colours = ""
+        if self.colour_error is not None:
+            colours = f"\n  {'colour error':24s} {self.colour_error:#8.3g}"
         return (
             "l2 distance to held-out targets\n"
             f"  {'this agent':24s} {self.now:#8.4g}   "
             f"({self.now / self.blank:.3f} of blank)\n"
-            f"  {'blank canvas':24s} {self.blank:#8.4g}"
+            f"  {'blank canvas':24s} {self.blank:#8.4g}{colours}"
         )
 
 
@@ -151,9 +158,11 @@ class ReconstructionEvaluator:
 
     Attributes:
       metric, label: what the measure is called in metrics.jsonl, and for readers.
+      colour_metric: what that of colours is called.
     """
 
     metric = "reconstruction/l2"
+    colour_metric = "reconstruction/colour_error"
     label = "held-out l2"
 
     def __init__(self, system: System, data: Dataset):
@@ -172,8 +181,9 @@ class ReconstructionEvaluator:
           stopped: asked between batches whether to give up.
 
         Returns:
-          The mean of `|canvas - target|_2` by its name in metrics.jsonl, and targets and
-          finished canvases in turns, `[2N, H, W, C]`.
+          The mean of `|canvas - target|_2`, and of colour canvases the median error of
+          colours, by their names in metrics.jsonl; and targets and finished canvases in
+          turns, `[2N, H, W, C]`.
 
         Raises:
           Stopped: `stopped` said so.
@@ -182,12 +192,17 @@ class ReconstructionEvaluator:
         drawings = draw(self._system, params, num, stopped, targets)
         pairs = np.stack([targets, drawings], axis=1)
         measures = {self.metric: self._mean(drawings)}
+        if drawings.shape[-1] > 1:
+            errors = colour_errors(drawings, targets, self._system.blank[0, 0])
+            if len(errors):
+                measures[self.colour_metric] = float(np.median(errors))
         return measures, pairs.reshape(-1, *drawings.shape[1:])
 
     def table(self, agent: dict[str, float]) -> ReconstructionReport:
         """Puts what `measure` returned beside blank canvases."""
         blank = np.broadcast_to(self._system.blank, self._targets.shape)
-        return ReconstructionReport(agent[self.metric], self._mean(blank))
+        colour_error = agent.get(self.colour_metric)
+        return ReconstructionReport(agent[self.metric], self._mean(blank), colour_error)
 
     def in_short(self, measures: dict[str, float]) -> str:
         """Writes what `measure` returned in a line."""

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from spiral_jax.measures import class_variation, frechet_distance, precision_and_recall
+from spiral_jax.measures import (
+    class_variation,
+    colour_errors,
+    frechet_distance,
+    precision_and_recall,
+)
 
 
 def test_frechet_distance_of_gaussians(rng):
@@ -70,3 +75,33 @@ def test_class_variation_by_hand():
     assert class_variation(np.zeros(8, int), fair, 4) == 0.75
     # Half of the first are 1 where all of the second are.
     assert class_variation(np.array([1, 2]), np.array([1, 1, 1]), 5) == 0.5
+
+
+def test_colour_errors_by_hand():
+    """A red field, a blue one on white, specks; drawn on paper, and in wrong colours."""
+    picture = np.ones([1, 20, 20, 3])
+    picture[0, :10, :10] = 1, 0, 0
+    picture[0, 12:16, 12:16] = 0, 0, 1
+    picture[0, 0, 19] = 0, 1, 0  # less than 1 %
+    white = np.ones(3)
+    assert colour_errors(picture, picture, white).tolist() == [0, 0]
+    blank = np.ones_like(picture)
+    # Two channels of three are 1 off.
+    assert colour_errors(blank, picture, white) == pytest.approx([(2 / 3) ** 0.5] * 2)
+    drawing = blank.copy()
+    drawing[0, :10, :5] = 1, 0, 0  # half of the red: means count
+    drawing[0, 12:16, 12:16] = 0.3, 0, 1
+    found = colour_errors(drawing, picture, white)
+    assert found == pytest.approx([(0.5 / 3) ** 0.5, (0.09 / 3) ** 0.5], rel=1e-6)
+    # The paper's colour may be any; all pictures' regions stand one after the other.
+    both = np.concatenate([picture, picture[:, ::-1]])
+    assert len(colour_errors(both, both, np.array([1.0, 0, 0]))) == 4
+
+
+def test_only_the_five_largest_regions_count():
+    picture = np.ones([1, 40, 40, 3])
+    for i in range(7):
+        picture[0, 5 * i : 5 * i + 4, : 10 + i] = (i + 1) / 7 * np.array([1, 0, 0])
+    drawing = picture.copy()
+    drawing[0, :9] = 0.5  # the two smallest
+    assert colour_errors(drawing, picture, np.ones(3)).tolist() == [0] * 5

@@ -24,6 +24,7 @@ from experiments.cli import define_path, run
 from spiral_jax.agents import load_agent
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
+from spiral_jax.paths import write_file
 from spiral_jax.rewards import negative_distance
 
 _AGENT = flags.DEFINE_string("agent", None, "A conditional agent.", required=True)
@@ -104,7 +105,7 @@ def main(argv: list[str]) -> None:
         cells = (f"{row[n]:16.4g}" if n in row else f"{'':16s}" for n in names)
         print(name.ljust(24), *cells)
     if _JSON.value:
-        _JSON.value.write_text(json.dumps(rows, indent=1) + "\n")
+        write_file(_JSON.value, json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

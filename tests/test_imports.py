@@ -141,7 +141,7 @@ def test_rooms_import_only_rooms_above_them():
 def test_files_and_functions_are_short():
     """300 lines a file, 60 a function without its docstring, or that says why."""
     for path in MODULES.values():
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert text.count("\n") <= 300, path
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.FunctionDef):

@@ -1,3 +1,5 @@
+import functools
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -184,10 +186,11 @@ def test_hindsight_shows_the_agent_what_it_drew(rng):
     canvases = rng.random([3, 3, 16, 16, 1]).astype(np.float32)
     start = policy.initial_state(jax.random.key(0), 3)._replace(key=None)
     shown = Trajectory(canvases, masks, actions, zeros, zeros, zeros, start, canvases[2])
-    output, _, _ = policy.unroll(params, shown)
+    output, _, _ = jax.jit(policy.unroll)(params, shown)
     expected = -command_log_prob_and_entropy(language, output)[0].sum(0).mean()
     other = shown._replace(targets=1 - canvases[2])
-    found = hindsight_loss(policy, language, params, other)
+    loss = functools.partial(hindsight_loss, policy, language)
+    found = jax.jit(loss)(params, other)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

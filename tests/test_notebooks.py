@@ -102,7 +102,9 @@ def test_notebooks_are_kept_with_small_outputs():
     for name in NAMES:
         path, notebook = NOTEBOOKS / f"{name}.ipynb", read(name)
         assert path.stat().st_size < 500_000
-        assert not re.search(r"/(home|root|work|tmp|Users)/", path.read_text())
+        assert not re.search(
+            r"/(home|root|work|tmp|Users)/", path.read_text(encoding="utf-8")
+        )
         assert list(pictures(notebook))
         for cell in notebook.cells:
             kinds = {output.output_type for output in cell.get("outputs", [])}

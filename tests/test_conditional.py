@@ -273,3 +273,27 @@ def test_the_critics_score_depends_on_the_target():
     params = critic.init(KEY, image, image)
     a, b = np.random.default_rng(0).random([2, 1, 8, 8, 1]).astype(np.float32)
     assert critic.apply(params, a, b) != critic.apply(params, a, a)
+
+
+def test_an_untrained_painter_copies_colours(rng):
+    """Level by level, give or take one or two; pictures without colours do without."""
+    language = painting_language(8, 2, use_pressure=False, use_color=True)
+    policy = make_policy(language, (16, 16, 3), "painter", 1.0, conditional=True)
+    params = policy.init(jax.random.key(0))
+    state = policy.initial_state(jax.random.key(1), 300)
+    levels = np.array([2, 10, 17])
+    colour = np.float32(levels / 19)
+    observation = {
+        "canvas": np.ones([300, 16, 16, 3], np.float32),
+        "target": np.broadcast_to(colour, [300, 16, 16, 3]),
+        "action_mask": {name: np.ones(300, np.float32) for name in language.names},
+    }
+    output, _ = jax.jit(policy.step)(params, observation, state)
+    chosen = np.stack([output.actions[name] for name in ("red", "green", "blue")])
+    np.testing.assert_allclose(chosen.mean(axis=1), levels, atol=0.7)
+    assert (chosen.std(axis=1) < 2.5).all()
+    assert (chosen.std(axis=1) > 0.8).all()
+    grey = painting_language(8, 2, use_pressure=False, use_color=False)
+    make_policy(grey, (16, 16, 1), "painter", 1.0, conditional=True).init(
+        jax.random.key(0)
+    )

@@ -20,9 +20,11 @@ from spiral_jax.types import Actions, PolicyOutput
 
 EMBEDDING_SIZE = 16
 COLOURS = ("red", "green", "blue")
-# Logits of a level that the target has at one of the three places of a stroke. Where all
-# three agree, an untrained agent takes that level four times out of five.
-COPY_GAIN = 1.5
+# An untrained painter's colours: normally distributed around what the target has where
+# the stroke goes, with this standard deviation in levels; and all others as likely as
+# they are at so many nats below the first.
+COPY_SPREAD = 1.5
+COPY_DEPTH = 9.0
 
 
 class View(NamedTuple):
@@ -206,13 +208,18 @@ class Decoder(hk.Module):
 
 
 def _copying(shape: list[int], dtype: jnp.dtype) -> chex.Array:
-    """Initial weights `[places * levels, levels]` that say of a level: this very one.
+    """Initial weights `[places * levels, levels]` that say of a level: this, or near it.
 
     To learn that from nothing takes each of the 20 x 20 pairs of levels its own
-    exploration; meanwhile colours freeze at what is safe for all pictures.
+    exploration; meanwhile colours freeze at what is safe for all pictures. And what is
+    explored of a colour had better be near it, in three channels at once.
     """
-    size = shape[1]
-    return jnp.tile(jnp.eye(size, dtype=dtype), (shape[0] // size, 1)) * COPY_GAIN
+    num_levels = shape[1]
+    num_places = shape[0] // num_levels
+    levels = jnp.arange(num_levels, dtype=dtype)
+    squares = (levels[:, None] - levels) ** 2
+    depth = jnp.minimum(squares / (2 * COPY_SPREAD**2), COPY_DEPTH)
+    return jnp.tile(-depth / num_places, (num_places, 1))
 
 
 def curve_middle(

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import nbclient
 import nbformat
-from absl import app, flags
+from absl import flags
 from PIL import Image
+
+from experiments.cli import run
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 NAMES = ["draw_by_hand", "reconstruct", "scenes", "train"]
@@ -37,7 +39,7 @@ def smaller(png: str) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def run(path: Path, seconds: int) -> None:
+def execute(path: Path, seconds: int) -> None:
     """Executes a notebook in an empty folder, and writes it back with its outputs."""
     notebook = nbformat.read(path, as_version=4)
     metadata = dict(notebook.metadata)
@@ -58,10 +60,10 @@ def run(path: Path, seconds: int) -> None:
     print(f"{path.name}: {path.stat().st_size:,} bytes")
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
     for name in _NAMES.value:
-        run(NOTEBOOKS / f"{name}.ipynb", _SECONDS.value)
+        execute(NOTEBOOKS / f"{name}.ipynb", _SECONDS.value)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "run_notebooks")

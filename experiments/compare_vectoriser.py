@@ -20,11 +20,11 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from experiments.cli import define_path, run
-from spiral_jax.agents import load_agent
+from experiments.cli import define_path, open_agent, run
 from spiral_jax.data import to_float
 from spiral_jax.data.registry import load_dataset
 from spiral_jax.paths import write_file
+from spiral_jax.reconstruction import compare
 from spiral_jax.rewards import negative_distance
 
 _AGENT = flags.DEFINE_string("agent", None, "A conditional agent.", required=True)
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
     for name in ("resvg_py", "vtracer"):
         if importlib.util.find_spec(name) is None:
             raise ValueError(f"{name} is not installed; pip install vtracer resvg_py.")
-    agent = load_agent(_AGENT.value)
+    agent = open_agent(_AGENT.value)
     pictures = load_dataset(agent.system.config).test.images[: _NUM.value]
     if pictures.shape[-1] == 1:
         raise ValueError(f"agent={_AGENT.value!r} draws grey; expected one of colours.")
@@ -91,14 +91,14 @@ def main(argv: list[str]) -> None:
     width = targets.shape[2]
     svgs = [program.to_svg(width=width) for program in programs]
     rows = {"agent": measure(svgs, counts, seconds, targets)}
-    rows["agent"]["l2"] = -float(np.mean(negative_distance(canvases, targets)))
+    likeness = compare(canvases, targets, agent.system.blank)
+    rows["agent"]["l2"] = float(np.mean(likeness.drawn))
     begun = time.perf_counter()
     svgs = [trace(picture) for picture in pictures]
     seconds = time.perf_counter() - begun
     counts = [len(re.findall("<path", svg)) for svg in svgs]
     rows["vtracer"] = measure(svgs, counts, seconds, targets)
-    blank = np.broadcast_to(agent.system.blank, targets.shape)
-    rows["blank"] = {"l2": -float(np.mean(negative_distance(blank, targets)))}
+    rows["blank"] = {"l2": float(np.mean(likeness.blank))}
     names = ("l2", "l2_svg", "strokes_or_paths", "svg_bytes", "milliseconds")
     print(f"{len(pictures)} held-out pictures".ljust(24), *(f"{n:>16s}" for n in names))
     for name, row in rows.items():

@@ -37,10 +37,9 @@ def _value_loss(
     """Returns half the squared errors, and the share of variance that values explain."""
     targets = jax.lax.stop_gradient(errors + values)
     mean = lambda x: devices.mean(jnp.mean(x))
-    unexplained = mean((targets - values) ** 2)
+    squares = (targets - values) ** 2
     variance = mean((targets - mean(targets)) ** 2)
-    loss = 0.5 * _per_episode((targets - values) ** 2)
-    return loss, 1.0 - unexplained / (variance + EPSILON)
+    return 0.5 * _per_episode(squares), 1.0 - mean(squares) / (variance + EPSILON)
 
 
 def hindsight_loss(
@@ -117,11 +116,11 @@ def make_policy_loss(
         policy_gradient = -_per_episode(log_prob * advantages)
         value, explained = _value_loss(output.value, errors, devices)
         entropy = _per_episode(entropy)
+        entropies = component_entropies(language, output, devices)
         total = policy_gradient - entropy_cost * entropy + value_cost * value
         if entropy_floor:
-            total -= _per_episode(
-                shortfall_bonus(language, output, entropy_floor, devices)
-            )
+            bonus = shortfall_bonus(language, output, entropies, entropy_floor)
+            total -= _per_episode(bonus)
         if hindsight_cost:
             total += hindsight_cost * hindsight_loss(
                 policy, language, params, trajectory, devices
@@ -136,7 +135,7 @@ def make_policy_loss(
             "policy/return": _per_episode(rewards),
             "policy/off_policy_kl": -jnp.mean(log_rho),
             **{f"policy/{name}": signal for name, signal in signals.items()},
-            **component_entropies(language, output, devices),
+            **entropies,
         }
 
     return loss

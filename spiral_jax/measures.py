@@ -118,7 +118,7 @@ def _largest_regions(picture: np.ndarray, paper: np.ndarray) -> list[np.ndarray]
     for colour in colours[counts >= least]:
         if (colour == coded(paper)).all():
             continue
-        labels, num = ndimage.label((code == colour).all(axis=-1))
-        regions += [labels == i for i in range(1, num + 1)]
-    large = [region for region in regions if region.sum() >= least]
-    return sorted(large, key=np.sum, reverse=True)[:NUM_REGIONS]
+        labels, _ = ndimage.label((code == colour).all(axis=-1))
+        large = np.bincount(labels.ravel()) >= least
+        regions += [labels == i for i in np.flatnonzero(large[1:]) + 1]
+    return sorted(regions, key=np.sum, reverse=True)[:NUM_REGIONS]

@@ -99,7 +99,7 @@ class Program(Drawing):
         return rerender(self, width, brush)
 
     def to_svg(self, width: int = 256) -> str:
-        """Writes a painting's strokes as vector paths, see `pictures.program_to_svg`."""
+        """Writes a painting's strokes as vector paths, see `images.program_to_svg`."""
         return program_to_svg(self, width)
 
     def to_json(self) -> str:

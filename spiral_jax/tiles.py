@@ -137,7 +137,7 @@ class Mosaic(Drawing):
         return pages if width is None else _resized(pages, width)
 
     def to_svg(self, width: int = 256) -> str:
-        """Writes the strokes as vector paths, see `pictures.program_to_svg`.
+        """Writes the strokes as vector paths, see `images.program_to_svg`.
 
         Each tile is a group, moved to its place and cut at its edges. Masks let it fade
         into its neighbours, as `Tiling.join` does.

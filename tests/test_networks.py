@@ -17,7 +17,11 @@ from spiral_jax.networks.layers import (
     Upsample,
     largest_singular_value,
 )
-from spiral_jax.networks.likelihood import command_log_prob_and_entropy, shortfall_bonus
+from spiral_jax.networks.likelihood import (
+    command_log_prob_and_entropy,
+    component_entropies,
+    shortfall_bonus,
+)
 from spiral_jax.types import PolicyOutput, Trajectory
 
 
@@ -167,7 +171,8 @@ def test_narrow_components_are_paid_for_their_entropy():
 
     def bonus(size):
         output = PolicyOutput(actions, {}, {**entropies, "size": size}, None)
-        return shortfall_bonus(language, output, floor)
+        means = component_entropies(language, output)
+        return shortfall_bonus(language, output, means, floor)
 
     expected = [[open_["size"] / 4, open_["size"] / 4, 0]]
     np.testing.assert_allclose(bonus(entropies["size"]), expected, atol=1e-6)

@@ -76,6 +76,11 @@ class Config(
                 raise ValueError(
                     f"{name}={value!r} needs a target; set conditional=True with it."
                 )
+        if self.hindsight_cost and not (self.conditional and not self.unroll_length):
+            raise ValueError(
+                f"hindsight_cost={self.hindsight_cost} needs targets and whole episodes; "
+                "set conditional=True and unroll_length=0 with it."
+            )
         if self.dataset == "scenes" and self.max_objects > self.grid_width**2:
             raise ValueError(
                 f"max_objects={self.max_objects} with grid_width={self.grid_width}: "
@@ -97,11 +102,6 @@ class Config(
             raise ValueError(
                 f"environment_name={self.environment_name!r} with dataset="
                 f"{self.dataset!r}: scenes belong to each other; leave it empty."
-            )
-        if self.hindsight_cost and not (self.conditional and not self.unroll_length):
-            raise ValueError(
-                f"hindsight_cost={self.hindsight_cost} needs targets and whole episodes; "
-                "set conditional=True and unroll_length=0 with it."
             )
         for name in ("stroke_start_cost", "compound"):
             if getattr(self, name) and self._kind != "painting":

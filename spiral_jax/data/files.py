@@ -213,6 +213,19 @@ def data_folder(data_dir: str | Path, help: str) -> Path:
     return folder
 
 
+def data_path(data_dir: str | Path, help: str) -> Path:
+    """Returns where pictures of one's own are.
+
+    Raises:
+      FileNotFoundError: nothing is there; `help` says what should be.
+    """
+    if not data_dir or not Path(data_dir).exists():
+        raise FileNotFoundError(
+            f"data_dir={str(data_dir)!r} is neither a folder nor a file. {help} {MOVED}"
+        )
+    return Path(data_dir)
+
+
 def listing(folder: Path) -> str:
     """Says in a few words what a folder holds, for who expected something else there."""
     names = sorted(os.listdir(folder))
@@ -237,16 +250,3 @@ def in_fair_order(pictures: Sequence[Picture]) -> list[Picture]:
 def num_held_out(count: int) -> int:
     """Returns how many of so many pictures are for testing."""
     return min(int(TEST_SHARE * count), MOST_TEST)
-
-
-def data_path(data_dir: str | Path, help: str) -> Path:
-    """Returns where pictures of one's own are.
-
-    Raises:
-      FileNotFoundError: nothing is there; `help` says what should be.
-    """
-    if not data_dir or not Path(data_dir).exists():
-        raise FileNotFoundError(
-            f"data_dir={str(data_dir)!r} is neither a folder nor a file. {help} {MOVED}"
-        )
-    return Path(data_dir)

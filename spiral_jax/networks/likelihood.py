@@ -47,8 +47,8 @@ def command_log_prob_and_entropy(
 def shortfall_bonus(
     language: CommandLanguage,
     output: PolicyOutput,
+    means: Mapping[str, chex.Array],
     floor: float,
-    devices: DeviceGroup = ONE_DEVICE,
 ) -> chex.Array:
     """Returns what to add to the reward for the entropy of narrow components, `[...]`.
 
@@ -60,11 +60,10 @@ def shortfall_bonus(
     Args:
       language: says which components a command uses.
       output: leading axes `[...]`.
+      means: what `component_entropies` returns.
       floor: in 0..1.
-      devices: the devices that hold the batch.
     """
     mask = language.mask(output.actions)
-    means = component_entropies(language, output, devices)
     bonus = jnp.zeros_like(mask[language.names[0]])
     for component in language.components:
         name, least = component.name, floor * math.log(component.num_values)

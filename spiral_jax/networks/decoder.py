@@ -96,7 +96,8 @@ class PointingLocationHead(hk.Module):
         """Maps `[N, Z]` and `[N, W, W, F]` to logits `[N, W * W]`."""
         num_features = features.shape[-1]
         asked = hk.Linear(num_features)(z)[:, None, None, :]
-        x = jax.nn.relu(hk.Conv2D(num_features, 3)(features) + asked)
+        x = Convolution(num_features, 3, name="conv2_d")(features)
+        x = jax.nn.relu(x + asked)
         return hk.Linear(1)(x).reshape(z.shape[0], -1)
 
 

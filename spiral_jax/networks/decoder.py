@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from spiral_jax.language import CommandLanguage, Component
+from spiral_jax.networks.hints import location_hints
 from spiral_jax.networks.layers import (
     HE_GAIN,
     Convolution,
@@ -25,6 +26,10 @@ COLOURS = ("red", "green", "blue")
 # they are at so many nats below the first.
 COPY_SPREAD = 1.5
 COPY_DEPTH = 9.0
+# An untrained painter's locations: so many nats for an error of 1 of a cell and of its
+# neighbourhood, and for near, less near and alike to where the stroke has been.
+ERROR_WEIGHTS = (8.0, 8.0)
+PLACE_WEIGHTS = (1.0, 2.0, 2.0)
 
 
 class View(NamedTuple):
@@ -32,13 +37,16 @@ class View(NamedTuple):
 
     Attributes:
       features: `[N, W, W, F]` float32, the torso's map.
-      colours: `[N, W, W, 3]` float32 in 0..1, the target's; None if colours are not told
-        from it.
+      colours: `[N, W, W, 3]` float32 in 0..1, the target's; None if neither colours nor
+        locations are told from it.
+      errors: `[N, W, W, 1]` float32 in 0..1, how far the canvas is from the target; None
+        where colours are.
       pen: `[N]` integers, the location where the last command left the pen.
     """
 
     features: chex.Array
     colours: chex.Array | None = None
+    errors: chex.Array | None = None
     pen: chex.Array | None = None
 
 
@@ -92,13 +100,39 @@ class PointingLocationHead(hk.Module):
     that is shown a target learns once, and not for every location, what to point at.
     """
 
-    def __call__(self, z: chex.Array, features: chex.Array) -> chex.Array:
-        """Maps `[N, Z]` and `[N, W, W, F]` to logits `[N, W * W]`."""
+    def __call__(
+        self, z: chex.Array, features: chex.Array, hints: chex.Array | None = None
+    ) -> chex.Array:
+        """Returns logits `[N, W * W]`.
+
+        Args:
+          z: `[N, Z]`, what the core says; it also decides how much each hint counts.
+          features: `[N, W, W, F]`.
+          hints: `[N, W, W, G]`, see `location_hints`.
+        """
         num_features = features.shape[-1]
         asked = hk.Linear(num_features)(z)[:, None, None, :]
         x = Convolution(num_features, 3, name="conv2_d")(features)
         x = jax.nn.relu(x + asked)
-        return hk.Linear(1)(x).reshape(z.shape[0], -1)
+        logits = hk.Linear(1)(x).reshape(z.shape[0], -1)
+        if hints is not None:
+            num_hints = hints.shape[-1]
+            weights = hk.Linear(
+                num_hints,
+                w_init=hk.initializers.RandomNormal(0.01),
+                b_init=_first_weights,
+                name="hints",
+            )(z)
+            hints = hints.reshape(z.shape[0], -1, num_hints)
+            logits += jnp.einsum("nlg,ng->nl", hints, weights)
+        return logits
+
+
+def _first_weights(shape: list[int], dtype: jnp.dtype) -> chex.Array:
+    """Nats that hints are worth at first: where it is wrong, near, and alike."""
+    num_places = (shape[0] - 2) // 3
+    of_place = jnp.array(PLACE_WEIGHTS, dtype) / num_places
+    return jnp.concatenate([jnp.array(ERROR_WEIGHTS, dtype), *[of_place] * num_places])
 
 
 class Decoder(hk.Module):
@@ -106,8 +140,8 @@ class Decoder(hk.Module):
 
     Each component gets a head on `z`; then `z <- relu(z + MLP([z, embedding]))` tells the
     later ones what was chosen, and, given a view, what there is at a chosen location.
-    Sampling and scoring are this one code path, so the
-    log-probability of a sampled command and of the same command replayed are equal.
+    Sampling and scoring are this one code path, so that the log-probability of a sampled
+    command and of the same command replayed are equal.
     """
 
     def __init__(
@@ -151,7 +185,7 @@ class Decoder(hk.Module):
             points = component.is_location and view is not None
             if points:
                 head = PointingLocationHead(name=f"head_{name}")
-                logits = head(z, view.features)
+                logits = head(z, view.features, self._hints(view, taken))
             else:
                 logits = self._head(component)(z)
             if name in COLOURS and view is not None and view.colours is not None:
@@ -177,6 +211,18 @@ class Decoder(hk.Module):
                     change += hk.Linear(self._z_size, name=f"seen_{name}")(seen)
                 z = jax.nn.relu(z + change)
         return PolicyOutput(taken, log_probs, entropies, value)
+
+    def _hints(self, view: View, taken: Actions) -> chex.Array | None:
+        """Returns what tells the next location of a stroke, if there is a target."""
+        if view.colours is None or view.errors is None:
+            return None
+        taken_places = [
+            taken[c.name]
+            for c in self._language.components
+            if c.is_location and c.name in taken
+        ]
+        places = [] if view.pen is None else [view.pen]
+        return location_hints(view.colours, view.errors, places + taken_places)
 
     def _told_from_colours(
         self, component: Component, view: View, taken: Actions

@@ -124,11 +124,12 @@ class _Network(hk.Module):
                 x = norm(x)
         if not preset.pointing_heads:
             return x, None
-        features, colours = self._map(layers), None
-        if preset.colour_heads and target is not None and target.shape[-1] == 3:
-            colours = pooled(target, features.shape[1])
+        features, colours, errors = self._map(layers), None, None
+        if preset.told_by_target and target is not None and target.shape[-1] == 3:
+            error = jnp.mean(jnp.abs(target - canvas), axis=-1, keepdims=True)
+            colours, errors = (pooled(i, features.shape[1]) for i in (target, error))
         pen = previous.get("end", previous.get("control"))
-        return x, View(features, colours, pen)
+        return x, View(features, colours, errors, pen)
 
     def _without_noise(self, next_getter, value, context) -> chex.Array:
         """Gets a parameter of the layer in front of centred gradients.

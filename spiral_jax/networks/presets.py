@@ -4,7 +4,7 @@
 LSTM; `small` is for CPUs: a narrow strided torso, LSTM 128 behind layer normalisation,
 and linear location heads. `pointer` is `small` with location heads that point at the
 torso's map, for agents that rebuild what they are shown; `painter` is `pointer` with
-colour heads that see the target's colours.
+heads that see the target's colours, and where the canvas differs from them.
 """
 
 import dataclasses
@@ -29,8 +29,9 @@ class PolicyPreset:
       convolutional_heads: whether locations are decoded by upsampling.
       pointing_heads: whether locations are pointed at on the layer of the torso that is
         as wide as the grid, see `PointingLocationHead`.
-      colour_heads: whether colours are told from the target's colours where the stroke
-        goes, see `View`; conditional agents with pointing heads only.
+      told_by_target: whether colours are told from the target's colours where the stroke
+        goes, and locations from `location_hints`; conditional agents with pointing heads,
+        in colour, only.
       he_weights: whether the torso's initial weights keep the signal's power.
       centred_gradients: whether what all canvases push alike is kept from core and torso,
         see `centre_gradients`.
@@ -45,7 +46,7 @@ class PolicyPreset:
     from_blank: bool
     convolutional_heads: bool
     pointing_heads: bool = False
-    colour_heads: bool = False
+    told_by_target: bool = False
     core_norm: bool = False
     core_norm_affine: bool = True
     centred_gradients: bool = False
@@ -95,4 +96,4 @@ PRESETS = {
     ),
 }
 PRESETS["pointer"] = dataclasses.replace(PRESETS["small"], pointing_heads=True)
-PRESETS["painter"] = dataclasses.replace(PRESETS["pointer"], colour_heads=True)
+PRESETS["painter"] = dataclasses.replace(PRESETS["pointer"], told_by_target=True)

@@ -15,6 +15,7 @@ from spiral_jax.language import painting_language
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
 from spiral_jax.networks.discriminator import complete
+from spiral_jax.networks.hints import location_hints
 from spiral_jax.reconstruction import ReconstructionEvaluator
 from spiral_jax.rewards import make_rewards, negative_distance
 from spiral_jax.rollouts.queues import ParameterStore
@@ -275,7 +276,7 @@ def test_the_critics_score_depends_on_the_target():
     assert critic.apply(params, a, b) != critic.apply(params, a, a)
 
 
-def test_an_untrained_painter_copies_colours(rng):
+def test_an_untrained_painter_copies_colours_to_where_they_miss(rng):
     """Level by level, give or take one or two; pictures without colours do without."""
     language = painting_language(8, 2, use_pressure=False, use_color=True)
     policy = make_policy(language, (16, 16, 3), "painter", 1.0, conditional=True)
@@ -293,7 +294,41 @@ def test_an_untrained_painter_copies_colours(rng):
     np.testing.assert_allclose(chosen.mean(axis=1), levels, atol=0.7)
     assert (chosen.std(axis=1) < 2.5).all()
     assert (chosen.std(axis=1) > 0.8).all()
+    # Its strokes go where the canvas is wrong.
+    observation["canvas"] = np.array(observation["target"])
+    observation["canvas"][:, 8:, 8:] = 1.0
+    output, _ = jax.jit(policy.step)(params, observation, state)
+    for name in ("end", "control"):
+        y, x = np.divmod(output.actions[name], 8)
+        assert np.mean((y >= 4) & (x >= 4)) > 0.8  # 0.25 of all cells
     grey = painting_language(8, 2, use_pressure=False, use_color=False)
     make_policy(grey, (16, 16, 1), "painter", 1.0, conditional=True).init(
         jax.random.key(0)
     )
+
+
+def test_hints_for_locations():
+    """Say where the canvas is wrong, what is near, and what has the same colour."""
+    colours = np.zeros([2, 16, 16, 3], np.float32)
+    colours[:, :, 8:] = 0.5
+    errors = np.zeros([2, 16, 16, 1], np.float32)
+    errors[0, 4, 6] = 0.8
+    pen, end = np.array([0, 16 * 4 + 12]), np.array([16 * 4 + 12, 16 * 4 + 14])
+    maps = np.asarray(location_hints(colours, errors, [pen, end]))
+    assert maps.shape == (2, 16, 16, 2 + 3 * 3)
+    np.testing.assert_array_equal(maps[..., 0], errors[..., 0])
+    # Of the neighbourhood, 2 x 2 of 16 cells here.
+    np.testing.assert_allclose(maps[0, 4:6, 6:8, 1], 0.2)
+    assert maps[0, ..., 1].sum() == pytest.approx(0.8)
+    for place, points in enumerate(
+        ([(0, 0), (4, 12)], [(4, 12), (4, 14)], [(2, 6), (4, 13)])
+    ):
+        near, less_near, alike = np.moveaxis(maps[..., 2 + 3 * place :][..., :3], -1, 0)
+        for n, (y, x) in enumerate(points):
+            assert near[n, y, x] == less_near[n, y, x] == alike[n, y, x] == 1.0
+            assert np.argmax(near[n]) == 16 * y + x
+            assert near[n].sum() < less_near[n].sum()
+            same = colours[n, ..., 0] == colours[n, y, x, 0]
+            assert (alike[n][same] == 1.0).all()
+            assert (alike[n][~same] < 0.01).all()
+    assert location_hints(colours, errors, []).shape == (2, 16, 16, 2)

@@ -9,7 +9,7 @@ import pytest
 from experiments.network_speed import flop_of_products
 from spiral_jax.language import painting_language
 from spiral_jax.losses import hindsight_loss
-from spiral_jax.networks import make_discriminator, make_policy
+from spiral_jax.networks import convolutions, make_discriminator, make_policy
 from spiral_jax.networks.layers import (
     Convolution,
     Downsample,
@@ -245,9 +245,12 @@ def in_blocks(w):
 # The ways in which a function and its gradients are computed are chosen by shape.
 @pytest.mark.parametrize(
     ("size", "channels", "num_channels"),
-    [(8, 3, 5), (8, 1, 40), (8, 8, 32), (8, 8, 72), (32, 8, 4)],
+    [(8, 3, 5), (8, 1, 40), (8, 8, 32), (8, 8, 72), (16, 1, 4), (16, 6, 4), (32, 8, 4)],
 )
-def test_downsample_is_a_strided_convolution(size, channels, num_channels, rng):
+def test_downsample_is_a_strided_convolution(
+    size, channels, num_channels, rng, monkeypatch
+):
+    monkeypatch.setattr(convolutions, "PIXELS_IN_CACHE", size**2 // 4)
     images = rng.random([2, size, size, channels]).astype(np.float32)
     assert_same_function(
         lambda: Downsample(num_channels),
@@ -275,7 +278,8 @@ def test_upsample_is_a_transposed_convolution(size, channels, num_channels, rng)
     ("kernel", "channels", "num_channels"),
     [(3, 8, 4), (5, 1, 4), (5, 3, 4), (3, 9, 1), (5, 1, 1), (1, 9, 4)],
 )
-def test_convolution_is_haikus(kernel, channels, num_channels, rng):
+def test_convolution_is_haikus(kernel, channels, num_channels, rng, monkeypatch):
+    monkeypatch.setattr(convolutions, "PIXELS_IN_CACHE", 36)  # two parts of one picture
     images = rng.random([2, 6, 6, channels]).astype(np.float32)
     assert_same_function(
         lambda: Convolution(num_channels, kernel),

@@ -37,7 +37,7 @@ class View(NamedTuple):
 
     Attributes:
       features: `[N, W, W, F]` float32, the torso's map.
-      colours: `[N, W, W, 3]` float32 in 0..1, the target's; None if neither colours nor
+      colours: `[N, W, W, C]` float32 in 0..1, the target's; None if neither colours nor
         locations are told from it.
       errors: `[N, W, W, 1]` float32 in 0..1, how far the canvas is from the target; None
         where colours are.

@@ -29,7 +29,7 @@ def location_hints(
     They have no gradient. The first two are of errors, three more of each place.
 
     Args:
-      colours: `[N, W, W, 3]` in 0..1, the target's.
+      colours: `[N, W, W, C]` in 0..1, the target's.
       errors: `[N, W, W, 1]` in 0..1, how far the canvas is from the target.
       places: cells, `[N]` integers each, where the stroke has been. The middle of several
         counts as one more, so that P is 0, 1, or one more than there are.

@@ -125,7 +125,7 @@ class _Network(hk.Module):
         if not preset.pointing_heads:
             return x, None
         features, colours, errors = self._map(layers), None, None
-        if preset.told_by_target and target is not None and target.shape[-1] == 3:
+        if preset.told_by_target and target is not None:
             error = jnp.mean(jnp.abs(target - canvas), axis=-1, keepdims=True)
             colours, errors = (pooled(i, features.shape[1]) for i in (target, error))
         pen = previous.get("end", previous.get("control"))

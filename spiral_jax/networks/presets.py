@@ -30,8 +30,8 @@ class PolicyPreset:
       pointing_heads: whether locations are pointed at on the layer of the torso that is
         as wide as the grid, see `PointingLocationHead`.
       told_by_target: whether colours are told from the target's colours where the stroke
-        goes, and locations from `location_hints`; conditional agents with pointing heads,
-        in colour, only.
+        goes, and locations from `location_hints`; conditional agents with pointing heads
+        only.
       he_weights: whether the torso's initial weights keep the signal's power.
       centred_gradients: whether what all canvases push alike is kept from core and torso,
         see `centre_gradients`.

@@ -66,9 +66,14 @@ def monte_carlo(
 
 
 def _centre_and_std(x: chex.Array, devices: DeviceGroup) -> tuple[chex.Array, chex.Array]:
-    """Subtracts each time step's mean over the batch; and the std of what is left."""
+    """Subtracts each time step's mean over the batch; and the std of each, `[T, 1]`."""
     x -= devices.mean(jnp.mean(x, axis=1, keepdims=True))
-    return x, jnp.sqrt(devices.mean(jnp.mean(x**2)))
+    return x, jnp.sqrt(devices.mean(jnp.mean(x**2, axis=1, keepdims=True)))
+
+
+def _over_time(stds: chex.Array) -> chex.Array:
+    """Returns the standard deviation of all time steps together, a scalar."""
+    return jnp.sqrt(jnp.mean(stds**2))
 
 
 def standardise_rewards(
@@ -87,12 +92,15 @@ def standardise_rewards(
     """
     rewards, _ = _centre_and_std(rewards, devices)
     returns, _ = monte_carlo(jnp.zeros_like(rewards), rewards, discounts)
-    _, std = _centre_and_std(returns, devices)
-    return rewards / (std + EPSILON)
+    _, stds = _centre_and_std(returns, devices)
+    return rewards / (_over_time(stds) + EPSILON)
 
 
 def make_advantages(
-    algorithm: str, normalise: bool, devices: DeviceGroup = ONE_DEVICE
+    algorithm: str,
+    normalise: bool,
+    scale: str = "batch",
+    devices: DeviceGroup = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, chex.Array, chex.Array]]:
     """Builds `advantages(values, rewards, discounts, rhos, bootstrap)`.
 
@@ -103,6 +111,9 @@ def make_advantages(
       algorithm: "vtrace" or "a2c".
       normalise: standardise the rewards; then, over the batch, subtract each time step's
         mean advantage and divide by their standard deviation.
+      scale: "batch", that of all time steps together, or "step", each one's own. Late
+        strokes bring a tenth of what the first ones do, and with the same scale for all
+        the first ones decide what late ones learn, brush sizes above all.
       devices: the devices that hold the batch.
     """
 
@@ -113,13 +124,14 @@ def make_advantages(
             errors, found = vtrace(values, rewards, discounts, rhos, bootstrap)
         else:
             errors, found = monte_carlo(values, rewards, discounts, bootstrap)
-        centred, scale = _centre_and_std(found, devices)
+        centred, stds = _centre_and_std(found, devices)
+        overall = _over_time(stds)
         if normalise:
-            found = centred / (scale + EPSILON)
+            found = centred / ((stds if scale == "step" else overall) + EPSILON)
         if algorithm == "vtrace":
             # Behind the centring: a mean that is subtracted from the product would pull
             # the policy towards, or away from, the one that acted.
             found *= jax.lax.stop_gradient(jnp.minimum(rhos, 1.0))
-        return errors, found, scale
+        return errors, found, overall
 
     return advantages

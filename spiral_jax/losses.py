@@ -78,6 +78,7 @@ def make_policy_loss(
     entropy_floor: float = 0.0,
     hindsight_cost: float = 0.0,
     normalise_advantages: bool,
+    advantage_scale: str = "batch",
     bootstrap: bool = False,
     devices: DeviceGroup = ONE_DEVICE,
 ) -> Callable[..., tuple[chex.Array, Metrics]]:
@@ -89,7 +90,7 @@ def make_policy_loss(
     Args:
       policy: its `unroll` scores the trajectory.
       language: masks the components a command does not use.
-      algorithm, normalise_advantages: see `make_advantages`.
+      algorithm, normalise_advantages, advantage_scale: see `make_advantages`.
       discount: gamma.
       entropy_cost, value_cost: weights of the two other terms.
       entropy_floor: see `shortfall_bonus`; 0 for none.
@@ -100,7 +101,9 @@ def make_policy_loss(
         averaged over them, statistics of the batch are already.
     """
 
-    advantages_of = make_advantages(algorithm, normalise_advantages, devices)
+    advantages_of = make_advantages(
+        algorithm, normalise_advantages, advantage_scale, devices
+    )
 
     def loss(params, trajectory: Trajectory, rewards: chex.Array):
         output, following, signals = policy.unroll(params, trajectory, bootstrap, devices)

@@ -20,6 +20,7 @@ BRUSH_ENDING = ".myb"
 
 POLICIES = ("paper", "small", "pointer", "painter")
 ALGORITHMS = ("vtrace", "a2c")
+ADVANTAGE_SCALES = ("batch", "step")
 REWARD_FORMS = ("final", "delta")
 REWARD_SOURCES = ("critic", "l2")
 REGULARISERS = ("gp", "spectral")

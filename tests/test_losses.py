@@ -3,7 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spiral_jax.advantages import monte_carlo, standardise_rewards, vtrace
+from spiral_jax.advantages import (
+    make_advantages,
+    monte_carlo,
+    standardise_rewards,
+    vtrace,
+)
 from spiral_jax.losses import gradient_penalty, make_critic_loss
 from spiral_jax.networks import Discriminator
 from spiral_jax.rewards import make_rewards, stroke_starts
@@ -206,3 +211,17 @@ def test_only_the_end_of_an_episode_is_paid_as_an_end():
     assert metrics["policy/blank_share"] == 1
     over = trajectory._replace(discounts=np.zeros([1, 2], np.float32))
     np.testing.assert_allclose(rewards(over, score)[0], [[3, 3]], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["batch", "step"])
+def test_what_advantages_are_divided_by(scale, rng):
+    """Late rewards are a tenth of the first; as they are, or each step's made equal."""
+    rewards = rng.normal(size=[3, 500]) * np.array([[1.0], [0.1], [0.1]])
+    zeros, ones = np.zeros([3, 500], np.float32), np.ones([3, 500], np.float32)
+    advantages_of = make_advantages("a2c", normalise=True, scale=scale)
+    _, found, _ = advantages_of(zeros, rewards.astype(np.float32), zeros, ones, 0.0)
+    expected = np.ones(3)
+    if scale == "batch":
+        expected = rewards.std(axis=1) / np.sqrt(np.mean(rewards.std(axis=1) ** 2))
+    np.testing.assert_allclose(np.std(found, axis=1), expected, rtol=1e-3)
+    np.testing.assert_allclose(np.mean(found, axis=1), 0.0, atol=1e-5)

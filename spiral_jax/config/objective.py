@@ -4,6 +4,7 @@ import dataclasses
 
 from spiral_jax.config.fields import setting
 from spiral_jax.names import (
+    ADVANTAGE_SCALES,
     ALGORITHMS,
     REGULARISERS,
     REWARD_FORMS,
@@ -42,6 +43,13 @@ class ObjectiveSettings:
     value_cost: float = setting(0.5, "Weight of the value loss.", minimum=0)
     normalise_advantages: bool = setting(
         True, "Standardise rewards and advantages over the batch."
+    )
+    advantage_scale: str = setting(
+        "batch",
+        "What advantages are divided by: their standard deviation in the whole batch or "
+        "in each time step. With `step`, late commands, which bring less than early ones "
+        "do, learn as much.",
+        ADVANTAGE_SCALES,
     )
     reward: str = setting(
         "delta", "Score at the end, or its change at each command.", REWARD_FORMS

@@ -47,6 +47,7 @@ def make_updates(system: System, devices: DeviceGroup) -> tuple[Update, Update]:
             hindsight_cost=config.hindsight_cost,
             value_cost=config.value_cost,
             normalise_advantages=config.normalise_advantages,
+            advantage_scale=config.advantage_scale,
             bootstrap=config.unrolls_per_episode > 1,
             devices=devices,
         ),

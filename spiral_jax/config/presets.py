@@ -84,6 +84,7 @@ _REDRAW: dict[str, Any] = {
     "policy_learning_rate": 6e-4,
     "entropy_cost": 0.01,
     "entropy_floor": 0.2,
+    "advantage_scale": "step",
 }
 
 # Each opens with its command, `python -m experiments.launch` left out, and with what was

@@ -21,9 +21,10 @@ from spiral_jax.types import Actions, PolicyOutput
 
 EMBEDDING_SIZE = 16
 COLOURS = ("red", "green", "blue")
-# An untrained painter's colours: normally distributed around what the target has where
-# the stroke goes, with this standard deviation in levels; and all others as likely as
-# they are at so many nats below the first.
+# An untrained painter's colours: normally distributed around what the target has at these
+# points of the stroke's curve, on average, with this standard deviation in levels; and
+# all others as likely as they are at so many nats below the first.
+CURVE_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COPY_SPREAD = 1.5
 COPY_DEPTH = 9.0
 # An untrained painter's locations: so many nats for an error of 1 of a cell and of its
@@ -227,20 +228,23 @@ class Decoder(hk.Module):
     def _told_from_colours(
         self, component: Component, view: View, taken: Actions
     ) -> chex.Array:
-        """Returns logits of a colour: what the target has of it where the stroke goes.
+        """Returns logits of a colour: what the target has of it along the stroke.
 
-        That is at the chosen locations, and in the middle of the curve.
+        That is on average, and at points of the curve or else at the chosen locations.
         """
         language = self._language
-        places = [taken[c.name] for c in language.components if c.is_location]
+        cells = [taken[c.name] for c in language.components if c.is_location]
         if {"end", "control"} <= set(taken):
-            width = math.isqrt(view.colours.shape[1] * view.colours.shape[2])
-            places.append(curve_middle(view.pen, taken["control"], taken["end"], width))
+            width = view.colours.shape[1]
+            curve = (view.pen, taken["control"], taken["end"])
+            cells = [curve_cell(*curve, t, width) for t in CURVE_POINTS]
         channel = view.colours[..., COLOURS.index(component.name), None]
+        along = [_at(channel, cell) for cell in cells]
         levels = jnp.linspace(0.0, 1.0, component.num_values)
         spacing = levels[1] - levels[0]
         seen = [
-            jax.nn.relu(1 - jnp.abs(_at(channel, p) - levels) / spacing) for p in places
+            jax.nn.relu(1 - jnp.abs(colour - levels) / spacing)
+            for colour in (sum(along) / len(along), *along)
         ]
         linear = hk.Linear(
             component.num_values, False, _copying, name=f"colours_{component.name}"
@@ -255,28 +259,29 @@ class Decoder(hk.Module):
 
 
 def _copying(shape: list[int], dtype: jnp.dtype) -> chex.Array:
-    """Initial weights `[places * levels, levels]` that say of a level: this, or near it.
+    """Initial weights `[colours * levels, levels]`: a level as the first colour has it.
 
     To learn that from nothing takes each of the 20 x 20 pairs of levels its own
     exploration; meanwhile colours freeze at what is safe for all pictures. And what is
-    explored of a colour had better be near it, in three channels at once.
+    explored of a colour had better be near it, in three channels at once: copied from
+    several places each, they would be one's red with another's blue.
     """
     num_levels = shape[1]
-    num_places = shape[0] // num_levels
     levels = jnp.arange(num_levels, dtype=dtype)
     squares = (levels[:, None] - levels) ** 2
     depth = jnp.minimum(squares / (2 * COPY_SPREAD**2), COPY_DEPTH)
-    return jnp.tile(-depth / num_places, (num_places, 1))
+    return jnp.concatenate([-depth, jnp.zeros([shape[0] - num_levels, num_levels])])
 
 
-def curve_middle(
-    start: chex.Array, control: chex.Array, end: chex.Array, width: int
+def curve_cell(
+    start: chex.Array, control: chex.Array, end: chex.Array, t: float, width: int
 ) -> chex.Array:
-    """Returns the cell `[N]` in the middle of quadratic Bézier curves between cells."""
-    middle = 0.0
-    for cell, weight in ((start, 0.25), (control, 0.5), (end, 0.25)):
-        middle += weight * jnp.stack([cell // width, cell % width], axis=-1)
-    y, x = jnp.moveaxis(jnp.round(middle).astype(jnp.int32), -1, 0)
+    """Returns the cells `[N]` at t, in 0..1, of quadratic Bézier curves between cells."""
+    point = 0.0
+    weights = ((1 - t) ** 2, 2 * t * (1 - t), t**2)
+    for cell, weight in zip((start, control, end), weights):
+        point += weight * jnp.stack([cell // width, cell % width], axis=-1)
+    y, x = jnp.moveaxis(jnp.round(point).astype(jnp.int32), -1, 0)
     return y * width + x
 
 

@@ -14,6 +14,7 @@ from spiral_jax.devices import DeviceGroup
 from spiral_jax.language import painting_language
 from spiral_jax.losses import make_critic_loss
 from spiral_jax.networks import Discriminator, make_discriminator, make_policy
+from spiral_jax.networks.decoder import CURVE_POINTS
 from spiral_jax.networks.discriminator import complete
 from spiral_jax.networks.hints import location_hints
 from spiral_jax.reconstruction import ReconstructionEvaluator
@@ -305,6 +306,36 @@ def test_an_untrained_painter_copies_colours_to_where_they_miss(rng):
     make_policy(grey, (16, 16, 1), "painter", 1.0, conditional=True).init(
         jax.random.key(0)
     )
+
+
+def test_an_untrained_painter_takes_the_mean_colour_along_its_stroke():
+    language = painting_language(8, 2, use_pressure=False, use_color=True)
+    policy = make_policy(language, (16, 16, 3), "painter", 1.0, conditional=True)
+    params = policy.init(jax.random.key(0))
+    # From left to right red goes up, and blue down.
+    ramp = np.linspace(0.0, 1.0, 8, dtype=np.float32).repeat(2)
+    target = np.stack([ramp, 0 * ramp, 1 - ramp], axis=-1) * np.ones([500, 16, 1, 1])
+    observation = {
+        "canvas": np.ones([500, 16, 16, 3], np.float32),
+        "target": target.astype(np.float32),
+        "action_mask": {name: np.ones(500, np.float32) for name in language.names},
+    }
+    state = policy.initial_state(jax.random.key(1), 500)
+    output, _ = jax.jit(policy.step)(params, observation, state)
+    # Pen, control and end are in these columns; a quadratic Bézier curve's mean.
+    columns = [0, output.actions["control"] % 8, output.actions["end"] % 8]
+    t = np.array(CURVE_POINTS)[:, None]
+    curve = (1 - t) ** 2 * columns[0] + 2 * t * (1 - t) * columns[1] + t**2 * columns[2]
+    red = np.round(curve).mean(axis=0) / 7 * 19
+    chosen = {k: np.asarray(output.actions[k]) for k in ("red", "green", "blue")}
+    assert red.std() > 2.0
+    # What is beyond the first or the last level is not on offer.
+    inside = (red > 3.0) & (red < 16.0)
+    for found, expected in ((chosen["red"], red), (chosen["blue"], 19 - red)):
+        miss = (found - expected)[inside]
+        assert abs(miss.mean()) < 0.5
+        assert miss.std() < 2.2
+    assert chosen["green"].mean() < 3.0
 
 
 def test_hints_for_locations():

@@ -16,6 +16,7 @@ from spiral_jax.types import Trajectory
 
 NUM_TARGETS = 500
 _BATCH_SIZE = 100
+_PICTURES_AT_ONCE = 2000
 _POOR = 0.9  # of what a canvas has on which nothing is drawn
 
 
@@ -120,6 +121,29 @@ def opposite_ink(pictures: np.ndarray, blank: np.ndarray) -> np.ndarray:
     edge = [away[:, 0], away[:, -1], away[:, :, 0], away[:, :, -1]]
     edge = np.median(np.concatenate(edge, axis=1), axis=1)
     return (edge > 0.5) & (away.mean(axis=(1, 2)) > 0.5)
+
+
+def nearest_distances(targets: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """Finds how far each target is from the nearest picture, by l2.
+
+    That is what remembering pictures would come to, without being able to draw.
+
+    Args:
+      targets: `[N, H, W, C]` uint8.
+      pictures: `[M, H, W, C]` uint8.
+
+    Returns:
+      `[N]` float32; pixels are in 0..1.
+    """
+    rows = to_float(targets).reshape(len(targets), -1)
+    nearest = np.full(len(targets), np.inf, np.float32)
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        part = to_float(pictures[start : start + _PICTURES_AT_ONCE])
+        part = part.reshape(len(part), -1)
+        squares = (part**2).sum(axis=1) - 2 * rows @ part.T
+        nearest = np.minimum(nearest, squares.min(axis=1))
+    # Rounding may leave an equal picture's square a little below 0.
+    return np.sqrt(np.maximum(nearest + (rows**2).sum(axis=1), 0.0))
 
 
 class ReconstructionReport(NamedTuple):

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -21,6 +22,7 @@ from spiral_jax.programs import Program, programs_from_json
 from spiral_jax.reconstruction import (
     ReconstructionEvaluator,
     compare,
+    nearest_distances,
     opposite_ink,
 )
 from spiral_jax.system import make_system
@@ -287,3 +289,38 @@ def test_agents_that_see_no_target_are_refused(tiny_config, tmp_path, monkeypatc
         monkeypatch.setattr(reconstruct, name, SimpleNamespace(value=value))
     with pytest.raises(ValueError, match="is of an unconditional agent"):
         reconstruct.reconstruct([])
+
+
+def test_nearest_pictures(monkeypatch):
+    """As pair by pair, and 0 for one of them, however many are compared at once."""
+    monkeypatch.setattr("spiral_jax.reconstruction._PICTURES_AT_ONCE", 3)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(256, size=[7, 4, 4, 3], dtype=np.uint8)
+    targets = np.concatenate([rng.integers(256, size=[2, 4, 4, 3]), pictures[4:5]])
+    found = nearest_distances(targets.astype(np.uint8), pictures)
+    pairs = (targets[:, None] - pictures[None].astype(float)) / 255
+    expected = np.sqrt((pairs**2).sum(axis=(2, 3, 4))).min(axis=1)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert found[2] < 2e-3 < found[:2].min()
+
+
+def test_evaluate_shows_an_agent_other_pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(40):
+        save(tmp_path / f"{index}.png", rng.integers(256, size=[20, 20]))
+    shown = (f"--data_dir={tmp_path}", "--dataset=folder")
+    result = run("evaluate", "--run_dir=mnist_conditional", *shown)
+    assert result.returncode == 0, result.stderr
+    own = run("evaluate", "--run_dir=mnist_conditional")
+    figures = [
+        dict(re.findall(r"^  (\D+?) +([\d.]+)", text, re.MULTILINE))
+        for text in (result.stdout, own.stdout)
+    ]
+    assert figures[0].keys() == figures[1].keys()
+    # Noise is nothing that it could draw; digits are.
+    assert float(figures[0]["this agent"]) > 0.8 * float(figures[0]["blank canvas"])
+    assert float(figures[1]["this agent"]) < 0.8 * float(figures[1]["blank canvas"])
+    assert 3.0 < float(figures[1]["nearest training picture"]) < 6.0
+    refused = run("evaluate", "--run_dir=mnist", *shown)
+    assert refused.returncode != 0
+    assert "expected a conditional agent" in refused.stderr

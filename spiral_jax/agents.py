@@ -182,10 +182,10 @@ def load_agent(
     """Loads a trained agent.
 
     Args:
-      name: an agent that comes with the package: "mnist", which makes up digits, or
-        "mnist_conditional", which redraws what it is shown; or the folder of a run, or
-        of an exported agent, which comes first where it has such a name. A `Path` is
-        always a folder.
+      name: an agent that comes with the package: "mnist", which makes up digits;
+        "mnist_conditional", "characters" and "emoji", which redraw digits, line drawings
+        and colour pictures that they are shown; or the folder of a run, or of an exported
+        agent, which comes first where it has such a name. A `Path` is always a folder.
       data_dir: where the run's data are now; None: where they were.
       policy: what the run's policy network was built by, if it was trained with its own.
 
@@ -268,6 +268,8 @@ def export_agent(agent: TrainedAgent, folder: Path) -> None:
         file; made if absent.
     """
     config = agent.system.config
+    if Path(config.data_dir).is_absolute():  # of one machine, and nobody else's business
+        config = dataclasses.replace(config, data_dir="")
     frames = agent.num_updates * config.frames_per_update
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG_FILE)

@@ -26,14 +26,20 @@ from spiral_jax.agents import (
 )
 from spiral_jax.checkpoint import Checkpointer
 from spiral_jax.config import PRESETS, Config, launch_command, preset
-from spiral_jax.data import load_mnist, to_float, to_uint8
+from spiral_jax.data import (
+    load_emoji,
+    load_mnist,
+    load_omniglot,
+    to_float,
+    to_uint8,
+)
 from spiral_jax.measures import frechet_distance
 from spiral_jax.parameters import load_params, save_params
 from spiral_jax.renderers.mypaint import load_brush, read_brush_text
 from spiral_jax.system import make_system
 from spiral_jax.tiles import Tiling, join_programs
 from spiral_jax.train import train
-from tests.conftest import assert_trees_equal
+from tests.conftest import SHARED_DATA, assert_trees_equal
 
 pytestmark = pytest.mark.thorough
 
@@ -90,10 +96,26 @@ def test_the_shipped_agent_draws_digits(shipped, rng):
         np.testing.assert_allclose(program.render(), canvas, atol=1e-6)
 
 
-def test_the_shipped_conditional_agent_redraws_digits():
-    """Drawings are nearer than blank canvases, and to their own digit among a hundred."""
-    images = load_mnist("", 32, "white").test.images[:100]
-    _, canvases = load_agent("mnist_conditional").reconstruct(images)
+def characters() -> np.ndarray:
+    path = SHARED_DATA / "omniglot_full"
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    return load_omniglot(path, 32, "white").test.images
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [
+        ("mnist_conditional", lambda: load_mnist("", 32, "white").test.images),
+        ("characters", characters),
+        ("emoji", lambda: load_emoji(64).test.images),
+    ],
+)
+def test_shipped_conditional_agents_redraw_what_they_never_saw(name, pictures):
+    """Drawings are nearer than blank canvases, and to their own picture among others."""
+    images = pictures()
+    images = images[:: len(images) // 100][:100]
+    _, canvases = load_agent(name).reconstruct(images)
     flat = lambda x: x.reshape(100, 1, -1)
     difference = flat(canvases) - flat(to_float(images)).swapaxes(0, 1)
     distances = np.linalg.norm(difference, axis=2)

@@ -346,7 +346,8 @@ def test_hints_for_locations():
     errors[0, 4, 6] = 0.8
     pen, end = np.array([0, 16 * 4 + 12]), np.array([16 * 4 + 12, 16 * 4 + 14])
     maps = np.asarray(location_hints(colours, errors, [pen, end]))
-    assert maps.shape == (2, 16, 16, 2 + 3 * 3)
+    assert maps.shape == (2, 2 + 3 * 3, 16, 16)
+    maps = np.moveaxis(maps, 1, -1)
     np.testing.assert_array_equal(maps[..., 0], errors[..., 0])
     # Of the neighbourhood, 2 x 2 of 16 cells here.
     np.testing.assert_allclose(maps[0, 4:6, 6:8, 1], 0.2)
@@ -362,4 +363,4 @@ def test_hints_for_locations():
             same = colours[n, ..., 0] == colours[n, y, x, 0]
             assert (alike[n][same] == 1.0).all()
             assert (alike[n][~same] < 0.01).all()
-    assert location_hints(colours, errors, []).shape == (2, 16, 16, 2)
+    assert location_hints(colours, errors, []).shape == (2, 2, 16, 16)

@@ -139,8 +139,8 @@ PRESETS: dict[str, Config] = {
         discount=0.5,
     ),
     # --preset=emoji_small --max_minutes=60
-    # Emoji in colour, 32 px, 12 commands, shown and to be redrawn. In 13 minutes on one
-    # core 0.77 of a blank canvas's l2.
+    # Emoji in colour, 32 px, 12 commands, shown and to be redrawn. In 5 minutes on one
+    # core 0.70 of a blank canvas's l2.
     "emoji_small": dataclasses.replace(
         _FOLDER_SMALL,
         dataset="emoji",
@@ -169,8 +169,9 @@ PRESETS: dict[str, Config] = {
         # strokes cannot tell what they bring from what the next nine do to it.
         discount=0.5,
     ),
-    # --preset=characters --data_dir=data/omniglot --max_minutes=60
-    # The same in 20 commands, paid by l2; the network sees where lines are missing.
+    # --preset=characters --data_dir=data/omniglot --max_minutes=26
+    # The same in 20 commands, paid by l2; the network sees where lines are missing. In 26
+    # minutes on one core 0.64 of a blank canvas's l2.
     "characters": dataclasses.replace(
         _OMNIGLOT_SMALL,
         episode_length=21,

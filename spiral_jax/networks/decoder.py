@@ -109,7 +109,7 @@ class PointingLocationHead(hk.Module):
         Args:
           z: `[N, Z]`, what the core says; it also decides how much each hint counts.
           features: `[N, W, W, F]`.
-          hints: `[N, W, W, G]`, see `location_hints`.
+          hints: `[N, G, W, W]`, see `location_hints`.
         """
         num_features = features.shape[-1]
         asked = hk.Linear(num_features)(z)[:, None, None, :]
@@ -117,15 +117,15 @@ class PointingLocationHead(hk.Module):
         x = jax.nn.relu(x + asked)
         logits = hk.Linear(1)(x).reshape(z.shape[0], -1)
         if hints is not None:
-            num_hints = hints.shape[-1]
+            num_hints = hints.shape[1]
             weights = hk.Linear(
                 num_hints,
                 w_init=hk.initializers.RandomNormal(0.01),
                 b_init=_first_weights,
                 name="hints",
             )(z)
-            hints = hints.reshape(z.shape[0], -1, num_hints)
-            logits += jnp.einsum("nlg,ng->nl", hints, weights)
+            hints = hints.reshape(z.shape[0], num_hints, -1)
+            logits += jnp.einsum("ngl,ng->nl", hints, weights)
         return logits
 
 

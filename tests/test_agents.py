@@ -383,7 +383,7 @@ def test_the_command_of_a_config_gives_the_config(tiny_config):
 
 def test_what_cannot_be_loaded_says_why(agent, tiny_config, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"'mnits' holds no run.*\['mnist', 'mnist_"
+        FileNotFoundError, match=r"'mnits' holds no run.*'mnist', 'mnist_conditional'"
     ):
         load_agent("mnits")
     (tmp_path / "config.json").write_text("{", encoding="utf-8")

@@ -289,6 +289,17 @@ def test_convolution_is_haikus(kernel, channels, num_channels, rng, monkeypatch)
     )
 
 
+def test_gradients_in_many_parts_are_as_precise_in_bfloat16(rng, monkeypatch):
+    monkeypatch.setattr(convolutions, "PIXELS_IN_CACHE", 64)  # 512 parts
+    images = rng.random([512, 16, 16, 1]).astype(np.float32)
+    w = rng.random([16, 4]).astype(np.float32)
+    gradient = jax.grad(lambda w, x: jnp.sum(convolutions.halve(x, w), dtype="float32"))
+    rounded = gradient(*(jnp.asarray(x, jnp.bfloat16) for x in (w, images)))
+    assert rounded.dtype == jnp.bfloat16
+    # A sum of 512 that is kept in bfloat16 would end at half of it.
+    np.testing.assert_allclose(rounded.astype(np.float32), gradient(w, images), rtol=0.01)
+
+
 def test_pointwise_is_a_convolution_of_single_pixels(rng):
     images = rng.random([2, 4, 4, 3]).astype(np.float32)
     assert_same_function(

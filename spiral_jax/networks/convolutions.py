@@ -203,8 +203,10 @@ def _by_platform(
         size = next(s for s in range(min(size, n), 0, -1) if n % s == 0)
         parts = [x.reshape(-1, size, *x.shape[1:]) for x in (images, outputs)]
         w = jax.eval_shape(by_products, images, outputs)
-        add = lambda w, part: (w + by_products(*part), None)
-        return jax.lax.scan(add, jnp.zeros(w.shape, w.dtype), parts)[0]
+        # Hundreds of parts would leave next to nothing of a sum in bfloat16.
+        start = jnp.zeros(w.shape, jnp.promote_types(w.dtype, jnp.float32))
+        add = lambda w, part: (w + by_products(*part).astype(w.dtype), None)
+        return jax.lax.scan(add, start, parts)[0].astype(w.dtype)
 
     return jax.lax.platform_dependent(images, outputs, cpu=in_parts, default=by_xla)
 

@@ -217,13 +217,10 @@ class Decoder(hk.Module):
         """Returns what tells the next location of a stroke, if there is a target."""
         if view.colours is None or view.errors is None:
             return None
-        taken_places = [
-            taken[c.name]
-            for c in self._language.components
-            if c.is_location and c.name in taken
-        ]
-        places = [] if view.pen is None else [view.pen]
-        return location_hints(view.colours, view.errors, places + taken_places)
+        locations = [c.name for c in self._language.components if c.is_location]
+        places = [view.pen, *(taken.get(name) for name in locations)]
+        places = [place for place in places if place is not None]
+        return location_hints(view.colours, view.errors, places)
 
     def _told_from_colours(
         self, component: Component, view: View, taken: Actions

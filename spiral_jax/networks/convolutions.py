@@ -77,11 +77,7 @@ def _convolve_to_weights(images: jax.Array, outputs: jax.Array, k: int) -> jax.A
         w = (columns.T @ rows).reshape(k, channels, k, num_outputs)
         return w.transpose(2, 0, 1, 3)
 
-    def by_xla(images, outputs):
-        w = jax.ShapeDtypeStruct(shape, images.dtype)
-        return jax.linear_transpose(lambda w: _by_xla(images, w), w)(outputs)[0]
-
-    return _by_platform(by_shifts, by_xla, images, outputs)
+    return _by_platform(by_shifts, _transposed(_by_xla, shape), images, outputs)
 
 
 convolve.defvjp(
@@ -163,10 +159,7 @@ def _halve_to_weights(images: jax.Array, outputs: jax.Array) -> jax.Array:
         w = w.reshape(4, num_outputs, 4 * channels)[::-1].swapaxes(1, 2)
         return w.reshape(16 * channels, num_outputs)
 
-    def by_xla(images, outputs):
-        w = jax.ShapeDtypeStruct((16 * channels, num_outputs), images.dtype)
-        return jax.linear_transpose(lambda w: _halve_by_xla(images, w), w)(outputs)[0]
-
+    by_xla = _transposed(_halve_by_xla, (16 * channels, num_outputs))
     if outputs.shape[2] < 8:
         return by_xla(images, outputs)
     by_products = by_windows if channels < FEW_CHANNELS else by_turned_windows
@@ -185,6 +178,16 @@ _halve_to_weights.defvjp(
     lambda images, outputs: (_halve_to_weights(images, outputs), (images, outputs)),
     lambda saved, ct: (double(saved[1], ct), halve(saved[0], ct)),
 )
+
+
+def _transposed(convolution: Callable, shape: tuple[int, ...]) -> Callable:
+    """XLA's transpose of `convolution(images, w)` as a function of weights of a shape."""
+
+    def to_weights(images, outputs):
+        w = jax.ShapeDtypeStruct(shape, images.dtype)
+        return jax.linear_transpose(lambda w: convolution(images, w), w)(outputs)[0]
+
+    return to_weights
 
 
 def _by_platform(

@@ -217,10 +217,13 @@ class Decoder(hk.Module):
         """Returns what tells the next location of a stroke, if there is a target."""
         if view.colours is None or view.errors is None:
             return None
-        locations = [c.name for c in self._language.components if c.is_location]
-        places = [view.pen, *(taken.get(name) for name in locations)]
-        places = [place for place in places if place is not None]
-        return location_hints(view.colours, view.errors, places)
+        pen = [] if view.pen is None else [view.pen]
+        return location_hints(view.colours, view.errors, pen + self._places(taken))
+
+    def _places(self, taken: Actions) -> list[chex.Array]:
+        """Returns the locations that are chosen so far, `[N]` each."""
+        components = self._language.components
+        return [taken[c.name] for c in components if c.is_location and c.name in taken]
 
     def _told_from_colours(
         self, component: Component, view: View, taken: Actions
@@ -229,8 +232,7 @@ class Decoder(hk.Module):
 
         That is on average, and at points of the curve or else at the chosen locations.
         """
-        language = self._language
-        cells = [taken[c.name] for c in language.components if c.is_location]
+        cells = self._places(taken)
         if {"end", "control"} <= set(taken):
             width = view.colours.shape[1]
             curve = (view.pen, taken["control"], taken["end"])

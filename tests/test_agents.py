@@ -228,6 +228,14 @@ def test_an_exported_agent_is_the_runs(agent, tiny_config, tmp_path):
     readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert launch_command(tiny_config) in readme
     assert "7 updates (84 frames)" in readme
+    # Where the data were on one machine is not for others to see.
+    config = dataclasses.replace(agent.system.config, data_dir=str(tmp_path))
+    system = agent.system._replace(config=config)
+    export_agent(agent._replace(system=system), tmp_path / "moved")
+    for file in ("config.json", "README.md"):
+        assert str(tmp_path) not in (tmp_path / "moved" / file).read_text(
+            encoding="utf-8"
+        )
 
 
 def test_agents_are_found_where_people_say(agent, tmp_path, monkeypatch, caplog):

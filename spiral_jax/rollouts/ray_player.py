@@ -1,5 +1,6 @@
 """What runs in an actor's process of its own, see `ray_actors`."""
 
+import os
 import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,6 +36,8 @@ class Player:
         """Takes what makes the actor, pickled: it is made when first asked to play."""
         # Whoever learns on this machine needs all of an accelerator's memory.
         jax.config.update("jax_platforms", "cpu")
+        # XLA's threads: one for each core of the machine by default, in each process.
+        os.environ["NPROC"] = "1"
         self._make, self._images, self._id = make, images, actor_id
         self._store = ParameterStore()
         self._version = -1

@@ -7,6 +7,7 @@ of the painting components are those of DeepMind's SPIRAL environment (paper, se
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import chex
 import jax
@@ -32,12 +33,15 @@ class Component:
         row by row (`index = y * grid_width + x`); None for plain categories.
       used_when: `(other component, those of its values)` under which this one has an
         effect; None when it always has.
+      radii: for sizes of a brush, the radius of each as a share of the canvas's width;
+        None where they are not known.
     """
 
     name: str
     num_values: int
     grid_width: int | None = None
     used_when: tuple[str, tuple[int, ...]] | None = None
+    radii: tuple[float, ...] | None = None
 
     @property
     def is_location(self) -> bool:
@@ -135,6 +139,7 @@ def painting_language(
     use_pressure: bool,
     use_color: bool,
     compound: bool = False,
+    radii: Sequence[float] | None = None,
 ) -> CommandLanguage:
     """Returns the language of brush strokes (paper, section 4.1; spec section 3).
 
@@ -152,7 +157,7 @@ def painting_language(
         Component("flag", 2),
         *places,
         Component("control", grid_width**2, grid_width, None if compound else painting),
-        Component("size", num_sizes, None, painting),
+        Component("size", num_sizes, None, painting, radii and tuple(radii)),
     ]
     if use_pressure:
         components.append(Component("pressure", 10, None, painting))

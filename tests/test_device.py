@@ -15,7 +15,7 @@ from spiral_jax.environments import make_environment
 from spiral_jax.environments.painting_jax import DevicePainting
 from spiral_jax.language import scenes_language
 from spiral_jax.networks import make_policy
-from spiral_jax.networks.decoder import PointingLocationHead
+from spiral_jax.networks.heads import PointingLocationHead
 from spiral_jax.rollouts.host import rollout
 from spiral_jax.rollouts.queues import ParameterStore
 from spiral_jax.system import make_system

@@ -230,22 +230,22 @@ def language_of(settings: Mapping[str, Any]) -> CommandLanguage:
     check_flags(settings, ("use_color", "use_pressure", "compound"))
     for name, choices in _CHOICES.items():
         value = settings.get(name, choices[0])
-        if not isinstance(value, (str, type(None))) or value not in choices:
+        if not isinstance(value, str | None) or value not in choices:
             raise ValueError(f"{name}={value!r}: expected one of {choices}.")
     if not isinstance(settings.get("brush", ""), str):
         raise ValueError(f"brush={settings['brush']!r}: expected its name or file.")
-    _check_sizes(settings["brush_sizes"])
+    sizes = _check_sizes(settings["brush_sizes"])
     if settings.get("compound") and settings.get("compat"):
         raise ValueError(
-            f"compat={settings['compat']!r} with compound=True: the quirks are those of "
-            "strokes of one command; leave it out."
+            f"compat={settings['compat']!r} with compound=True: leave one of them out."
         )
     return painting_language(
         settings["grid_width"],
-        len(settings["brush_sizes"]),
+        len(sizes),
         settings["use_pressure"],
         settings["use_color"],
         settings.get("compound", False),
+        [radius / REFERENCE_WIDTH for radius in sizes],
     )
 
 

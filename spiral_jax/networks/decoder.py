@@ -1,6 +1,6 @@
 """The autoregressive decoder: samples a command component by component, or scores one."""
 
-import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import chex
@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from spiral_jax.language import CommandLanguage, Component
-from spiral_jax.networks.hints import location_hints
-from spiral_jax.networks.layers import (
-    HE_GAIN,
-    Convolution,
-    ResidualStack,
-    Upsample,
-    initial_gain,
+from spiral_jax.networks.gains import curve_gains, gain_maps, level_of, place_gains
+from spiral_jax.networks.heads import (
+    ConvolutionalLocationHead,
+    Hints,
+    PointingLocationHead,
 )
+from spiral_jax.networks.hints import location_hints
+from spiral_jax.networks.layers import pooled
 from spiral_jax.types import Actions, PolicyOutput
 
 EMBEDDING_SIZE = 16
@@ -28,9 +28,13 @@ CURVE_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COPY_SPREAD = 1.5
 COPY_DEPTH = 9.0
 # An untrained painter's locations: so many nats for an error of 1 of a cell and of its
-# neighbourhood, and for near, less near and alike to where the stroke has been.
+# neighbourhood; for near, less near and alike to where the stroke has been; and for the
+# best of all strokes, as wide as the cells of grids so wide.
 ERROR_WEIGHTS = (8.0, 8.0)
-PLACE_WEIGHTS = (1.0, 2.0, 2.0)
+PLACE_WEIGHTS = (1.0, 1.0, 1.0)
+GAIN_WEIGHTS = {16: 8.0, 8: 8.0}
+# And its sizes: so many nats for the best one.
+SIZE_WEIGHT = 3.0
 
 
 class View(NamedTuple):
@@ -42,12 +46,16 @@ class View(NamedTuple):
         locations are told from it.
       errors: `[N, W, W, 1]` float32 in 0..1, how far the canvas is from the target; None
         where colours are.
+      inked: `[N, W, W, 1]` float32, what ink all over a cell would take off the squared
+        error of its px, on average, or where strokes have colours, what black would;
+        likewise.
       pen: `[N]` integers, the location where the last command left the pen.
     """
 
     features: chex.Array
     colours: chex.Array | None = None
     errors: chex.Array | None = None
+    inked: chex.Array | None = None
     pen: chex.Array | None = None
 
 
@@ -64,78 +72,6 @@ def encode_component(component: Component, values: chex.Array) -> chex.Array:
     return jax.nn.one_hot(values, component.num_values)
 
 
-class ConvolutionalLocationHead(hk.Module):
-    """Logits of a grid by upsampling (released agent; spec section 5).
-
-    With Haiku's initial weights each transposed convolution divides the signal by 3, and
-    there is nothing left of it to learn from; here they keep its power. The last layer
-    begins close to 0, for all locations to be as likely.
-    """
-
-    def __init__(self, grid_width: int, name: str | None = None):
-        super().__init__(name=name)
-        if grid_width < 4 or grid_width & (grid_width - 1):
-            raise ValueError(
-                f"grid_width={grid_width}: the convolutional location head needs a "
-                "power of two >= 4; the `small` network takes any grid."
-            )
-        self._num_doublings = int(math.log2(grid_width // 4))
-
-    def __call__(self, z: chex.Array) -> chex.Array:
-        """Maps `[N, 256]` to logits `[N, grid_width**2]`."""
-        with initial_gain(HE_GAIN):
-            x = Convolution(32, 3)(z.reshape(-1, 4, 4, 16))
-            x = ResidualStack(8, 32)(x)
-        # The initial weights are made for 16 px a window, of which 4 reach each px.
-        with initial_gain(2.0 * HE_GAIN):
-            for _ in range(self._num_doublings):
-                x = jax.nn.relu(Upsample(32)(x))
-        last = hk.initializers.RandomNormal(0.01)
-        return Convolution(1, 3, w_init=last)(x).reshape(z.shape[0], -1)
-
-
-class PointingLocationHead(hk.Module):
-    """Logits of a grid from a map of features with one cell for each location.
-
-    What a cell shows decides how likely it is, by the same weights everywhere: a policy
-    that is shown a target learns once, and not for every location, what to point at.
-    """
-
-    def __call__(
-        self, z: chex.Array, features: chex.Array, hints: chex.Array | None = None
-    ) -> chex.Array:
-        """Returns logits `[N, W * W]`.
-
-        Args:
-          z: `[N, Z]`, what the core says; it also decides how much each hint counts.
-          features: `[N, W, W, F]`.
-          hints: `[N, G, W, W]`, see `location_hints`.
-        """
-        num_features = features.shape[-1]
-        asked = hk.Linear(num_features)(z)[:, None, None, :]
-        x = Convolution(num_features, 3, name="conv2_d")(features)
-        x = jax.nn.relu(x + asked)
-        logits = hk.Linear(1)(x).reshape(z.shape[0], -1)
-        if hints is not None:
-            num_hints = hints.shape[1]
-            weights = hk.Linear(
-                num_hints,
-                w_init=hk.initializers.RandomNormal(0.01),
-                b_init=_first_weights,
-                name="hints",
-            )(z)
-            hints = hints.reshape(z.shape[0], num_hints, -1)
-            logits += jnp.einsum("ngl,ng->nl", hints, weights)
-        return logits
-
-
-def _first_weights(shape: list[int], dtype: jnp.dtype) -> chex.Array:
-    """Nats that hints are worth at first: where it is wrong, near, and alike."""
-    num_places = (shape[0] - 2) // 3
-    of_place = jnp.array(PLACE_WEIGHTS, dtype) / num_places
-    return jnp.concatenate([jnp.array(ERROR_WEIGHTS, dtype), *[of_place] * num_places])
-
-
 class Decoder(hk.Module):
     """Maps the core's output `z` to a command.
 
@@ -150,9 +86,12 @@ class Decoder(hk.Module):
         language: CommandLanguage,
         z_size: int,
         convolutional_heads: bool,
+        blank: chex.Numeric,
         name: str | None = None,
     ):
         super().__init__(name=name)
+        self._coloured = bool(set(COLOURS) & set(language.names))
+        self._ink = 0.0 if self._coloured else 1.0 - blank
         self._language = language
         self._z_size = z_size
         self._convolutional_heads = convolutional_heads
@@ -181,16 +120,21 @@ class Decoder(hk.Module):
         if actions is None:
             keys = list(jax.random.split(key, len(keys)))
         taken, log_probs, entropies = {}, {}, {}
+        maps: Sequence[chex.Array] = ()
+        if view is not None and view.colours is not None:
+            maps = gain_maps(view.inked, view.colours if self._coloured else None)
         for component, component_key in zip(self._language.components, keys):
             name = component.name
             points = component.is_location and view is not None
             if points:
                 head = PointingLocationHead(name=f"head_{name}")
-                logits = head(z, view.features, self._hints(view, taken))
+                logits = head(z, view.features, self._hints(view, maps, taken))
             else:
                 logits = self._head(component)(z)
-            if name in COLOURS and view is not None and view.colours is not None:
+            if maps and name in COLOURS:
                 logits += self._told_from_colours(component, view, taken)
+            if maps and component.radii and {"control", "end"} <= set(taken):
+                logits += self._told_from_gains(component, maps, view, taken)
             if actions is None:
                 taken[name] = jax.random.categorical(component_key, logits)
             else:
@@ -213,12 +157,59 @@ class Decoder(hk.Module):
                 z = jax.nn.relu(z + change)
         return PolicyOutput(taken, log_probs, entropies, value)
 
-    def _hints(self, view: View, taken: Actions) -> chex.Array | None:
+    def view(
+        self,
+        features: chex.Array,
+        previous: Actions,
+        canvas: chex.Array,
+        target: chex.Array | None,
+    ) -> View:
+        """Returns what the decoder is to see past the core.
+
+        Args:
+          features: `[N, W, W, F]`, the torso's map.
+          previous: the last command, `[N]` each.
+          canvas: `[N, H, H, C]` in 0..1.
+          target: what is to be drawn, likewise; None: heads are told nothing of it.
+        """
+        pen = previous.get("end", previous.get("control"))
+        if target is None:
+            return View(features, pen=pen)
+        error = jnp.mean(jnp.abs(target - canvas), axis=-1, keepdims=True)
+        change = (target - canvas) ** 2 - (target - self._ink) ** 2
+        inked = jnp.sum(change, axis=-1, keepdims=True)
+        told = [pooled(image, features.shape[1]) for image in (target, error, inked)]
+        return View(features, *told, pen=pen)
+
+    def _hints(
+        self, view: View, maps: Sequence[chex.Array], taken: Actions
+    ) -> Hints | None:
         """Returns what tells the next location of a stroke, if there is a target."""
-        if view.colours is None or view.errors is None:
+        if not maps:
             return None
-        pen = [] if view.pen is None else [view.pen]
-        return location_hints(view.colours, view.errors, pen + self._places(taken))
+        places = [p for p in (view.pen, *self._places(taken)) if p is not None]
+        found = [location_hints(view.colours, view.errors, places)]
+        num_places = (found[0].shape[1] - len(ERROR_WEIGHTS)) // len(PLACE_WEIGHTS)
+        weights = [*ERROR_WEIGHTS]
+        weights += [w / num_places for w in PLACE_WEIGHTS] * num_places
+        if view.pen is not None:
+            found.append(place_gains(maps, view.pen, taken.get("end")))
+            widths = [level.shape[-1] for level in maps[: found[1].shape[1]]]
+            weights += [GAIN_WEIGHTS.get(width, 0.0) for width in widths]
+        return Hints(jnp.concatenate(found, axis=1), tuple(weights))
+
+    def _told_from_gains(
+        self, component: Component, maps: Sequence[chex.Array], view: View, taken: Actions
+    ) -> chex.Array:
+        """Returns logits of a brush's size: what the stroke would bring with each."""
+        gains = curve_gains(maps, view.pen, taken["control"], taken["end"])
+
+        def first(shape, dtype):
+            levels, width = jnp.arange(shape[0]), maps[0].shape[-1]
+            of = [level_of(radius, width) for radius in component.radii]
+            return SIZE_WEIGHT * jax.nn.relu(1 - jnp.abs(levels[:, None] - jnp.array(of)))
+
+        return hk.Linear(component.num_values, False, first, name="gains_size")(gains)
 
     def _places(self, taken: Actions) -> list[chex.Array]:
         """Returns the locations that are chosen so far, `[N]` each."""

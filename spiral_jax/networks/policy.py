@@ -20,7 +20,6 @@ from spiral_jax.networks.layers import (
     ResidualStack,
     computing_in,
     initial_gain,
-    pooled,
 )
 from spiral_jax.networks.presets import PRESETS, PolicyPreset
 from spiral_jax.types import Actions, AgentState, PolicyOutput, Trajectory
@@ -71,7 +70,7 @@ class _Network(hk.Module):
         self._preset = preset
         self.centred_gradients = preset.centred_gradients
         self.core = LSTM(preset.core)
-        self._decoder = Decoder(language, preset.core, preset.convolutional_heads)
+        self._decoder = Decoder(language, preset.core, preset.convolutional_heads, blank)
         self._value = hk.Linear(1, name="value")
 
     def torso(
@@ -124,12 +123,8 @@ class _Network(hk.Module):
                 x = norm(x)
         if not preset.pointing_heads:
             return x, None
-        features, colours, errors = self._map(layers), None, None
-        if preset.told_by_target and target is not None:
-            error = jnp.mean(jnp.abs(target - canvas), axis=-1, keepdims=True)
-            colours, errors = (pooled(i, features.shape[1]) for i in (target, error))
-        pen = previous.get("end", previous.get("control"))
-        return x, View(features, colours, errors, pen)
+        told = target if preset.told_by_target else None
+        return x, self._decoder.view(self._map(layers), previous, canvas, told)
 
     def _without_noise(self, next_getter, value, context) -> chex.Array:
         """Gets a parameter of the layer in front of centred gradients.

@@ -77,8 +77,9 @@ _COLOR_64 = dataclasses.replace(
 )
 # What is shown says where to paint, and in which colour, and l2 at once what a stroke
 # brings. To lift the pen pays with the next stroke only: at a discount of 0.5, agents
-# begin with one from the corner. Without the floor only the largest brush was left after 60 updates; with one
-# scale for all steps the first strokes alone decided what was learnt.
+# begin with a stroke from the corner. Without the floor only the largest brush was left
+# after 60 updates; with one scale for all steps the first strokes alone decided what was
+# learnt.
 _REDRAW: dict[str, Any] = {
     "conditional": True,
     "policy": "painter",

@@ -182,9 +182,9 @@ PRESETS: dict[str, Config] = {
         # strokes cannot tell what they bring from what the next nine do to it.
         discount=0.5,
     ),
-    # --preset=characters --data_dir=data/omniglot --max_minutes=26
-    # The same in 20 commands, paid by l2; the network sees where lines are missing. In 26
-    # minutes on one core 0.64 of a blank canvas's l2.
+    # --preset=characters --data_dir=data/omniglot --max_minutes=25
+    # The same in 20 commands, paid by l2; the network sees where lines are missing. In 25
+    # minutes on one core 0.61 of a blank canvas's l2.
     "characters": _CHARACTERS,
     # --preset=celeba_conditional_small --data_dir=data/celeba
     # Faces, 32 px, 12 commands, shown and to be redrawn. Not yet run.

@@ -4,7 +4,8 @@
 LSTM; `small` is for CPUs: a narrow strided torso, LSTM 128 behind layer normalisation,
 and linear location heads. `pointer` is `small` with location heads that point at the
 torso's map, for agents that rebuild what they are shown; `painter` is `pointer` with
-heads that see the target's colours, and where the canvas differs from them.
+heads that see the target's colours, where the canvas differs from them, and what a
+stroke would bring.
 """
 
 import dataclasses
@@ -30,8 +31,8 @@ class PolicyPreset:
       pointing_heads: whether locations are pointed at on the layer of the torso that is
         as wide as the grid, see `PointingLocationHead`.
       told_by_target: whether colours are told from the target's colours where the stroke
-        goes, and locations from `location_hints`; conditional agents with pointing heads
-        only.
+        goes, locations from `location_hints` and `place_gains`, and sizes from
+        `curve_gains`; conditional agents with pointing heads only.
       he_weights: whether the torso's initial weights keep the signal's power.
       centred_gradients: whether what all canvases push alike is kept from core and torso,
         see `centre_gradients`.

@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from spiral_jax.language import CommandLanguage, Component
-from spiral_jax.networks.gains import curve_gains, gain_maps, level_of, place_gains
+from spiral_jax.networks.gains import (
+    curve_gains,
+    curve_place,
+    gain_maps,
+    level_of,
+    place_gains,
+    place_of,
+)
 from spiral_jax.networks.heads import (
     ConvolutionalLocationHead,
     Hints,
@@ -267,12 +274,9 @@ def curve_cell(
     start: chex.Array, control: chex.Array, end: chex.Array, t: float, width: int
 ) -> chex.Array:
     """Returns the cells `[N]` at t, in 0..1, of quadratic Bézier curves between cells."""
-    point = 0.0
-    weights = ((1 - t) ** 2, 2 * t * (1 - t), t**2)
-    for cell, weight in zip((start, control, end), weights):
-        point += weight * jnp.stack([cell // width, cell % width], axis=-1)
-    y, x = jnp.moveaxis(jnp.round(point).astype(jnp.int32), -1, 0)
-    return y * width + x
+    points = [place_of(cell, width) for cell in (start, control, end)]
+    place = jnp.round(curve_place(*points, t)).astype(jnp.int32)
+    return place[..., 0] * width + place[..., 1]
 
 
 def _at(features: chex.Array, locations: chex.Array) -> chex.Array:

@@ -50,23 +50,23 @@ def place_gains(
     point in the cell. The most of each map is 1, the least -1 or more.
 
     Args:
-      maps: from `gain_maps`; the first L = `num_place_levels` of them are used.
+      maps: from `gain_maps`; at most `PLACE_LEVELS` of them are used.
       pen: cells `[N]`, integers, where the stroke begins.
       end: cells `[N]`, where it ends.
     """
     width = maps[0].shape[-1]
-    pen, end = _point(pen, width), None if end is None else _point(end, width)
     found = []
-    for level in maps[: num_place_levels(width)]:
+    for level in maps[:PLACE_LEVELS]:
         w = level.shape[-1]
         cells = jnp.arange(w) + 0.5
+        start = place_of(pen, width)[:, :, None] * (w / width)
         means, places = [], []
-        for t in CURVE_SAMPLES:
+        for t in CURVE_SAMPLES:  # places are [N, (y, x), w]
             if end is None:
-                fixed, share = (1 - t) * pen, t
+                place = (1 - t) * start + t * cells
             else:
-                fixed, share = (1 - t) ** 2 * pen + t**2 * end, 2 * t * (1 - t)
-            place = fixed[:, :, None] * (w / width) + share * cells  # [N, (y, x), w]
+                finish = place_of(end, width)[:, :, None] * (w / width)
+                place = curve_place(start, cells, finish, t)
             y, x = jnp.moveaxis(_shares(place, w), 1, 0)
             means.append(jnp.einsum("nyi,ncij,nxj->ncyx", y, level, x))
             places.append(place)
@@ -75,14 +75,9 @@ def place_gains(
         gain = _gain(sum(means), length)
         most = jnp.max(gain, axis=(1, 2), keepdims=True)
         gain = _share_of(gain, most)[:, :, None, :, None]
-        cells = jnp.broadcast_to(gain, (len(gain), w, width // w, w, width // w))
-        found.append(cells.reshape(-1, width, width))
+        gain = jnp.broadcast_to(gain, (len(gain), w, width // w, w, width // w))
+        found.append(gain.reshape(-1, width, width))
     return jax.lax.stop_gradient(jnp.stack(found, axis=1))
-
-
-def num_place_levels(width: int) -> int:
-    """Returns how many maps `place_gains` uses on a grid so wide."""
-    return min(num_levels(width), PLACE_LEVELS)
 
 
 def num_levels(width: int) -> int:
@@ -98,14 +93,13 @@ def curve_gains(
     The most is 1, the least -1 or more. Arguments as those of `place_gains`.
     """
     width = maps[0].shape[-1]
-    pen, control, end = (_point(p, width) for p in (pen, control, end))
+    points = [place_of(cell, width) for cell in (pen, control, end)]
     gains = []
     for level in maps:
         w = level.shape[-1]
         means, places = [], []
         for t in CURVE_SAMPLES:
-            place = (1 - t) ** 2 * pen + 2 * t * (1 - t) * control + t**2 * end
-            place *= w / width
+            place = curve_place(*points, t) * (w / width)
             y, x = jnp.moveaxis(_shares(place, w), 1, 0)
             means.append(jnp.einsum("ni,ncij,nj->nc", y, level, x))
             places.append(place)
@@ -127,9 +121,16 @@ def level_of(radius: float, width: int) -> float:
     return min(max(math.log2(2 * radius * width), 0.0), num_levels(width) - 1.0)
 
 
-def _point(cell: chex.Array, width: int) -> chex.Array:
-    """Returns (y, x) of grid locations, `[N, 2]`, in cells."""
+def place_of(cell: chex.Array, width: int) -> chex.Array:
+    """Returns (y, x), `[N, 2]`, of grid locations `[N]`, in cells."""
     return jnp.stack([cell // width, cell % width], axis=-1)
+
+
+def curve_place(
+    start: chex.Array, control: chex.Array, end: chex.Array, t: float
+) -> chex.Array:
+    """Returns where a quadratic Bézier curve is at t, in 0..1."""
+    return (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
 
 
 def _shares(places: chex.Array, width: int) -> chex.Array:

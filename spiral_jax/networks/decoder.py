@@ -8,14 +8,19 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from spiral_jax.language import CommandLanguage, Component
+from spiral_jax.language import (
+    CommandLanguage,
+    Component,
+    canvas_to_grid,
+    grid_to_canvas,
+)
 from spiral_jax.networks.gains import (
+    PLACE_LEVELS,
     curve_gains,
     curve_place,
     gain_maps,
     level_of,
     place_gains,
-    place_of,
 )
 from spiral_jax.networks.heads import (
     ConvolutionalLocationHead,
@@ -201,7 +206,7 @@ class Decoder(hk.Module):
         weights += [w / num_places for w in PLACE_WEIGHTS] * num_places
         if view.pen is not None:
             found.append(place_gains(maps, view.pen, taken.get("end")))
-            widths = [level.shape[-1] for level in maps[: found[1].shape[1]]]
+            widths = [level.shape[-1] for level in maps[:PLACE_LEVELS]]
             weights += [GAIN_WEIGHTS.get(width, 0.0) for width in widths]
         return Hints(jnp.concatenate(found, axis=1), tuple(weights))
 
@@ -274,9 +279,8 @@ def curve_cell(
     start: chex.Array, control: chex.Array, end: chex.Array, t: float, width: int
 ) -> chex.Array:
     """Returns the cells `[N]` at t, in 0..1, of quadratic Bézier curves between cells."""
-    points = [place_of(cell, width) for cell in (start, control, end)]
-    place = jnp.round(curve_place(*points, t)).astype(jnp.int32)
-    return place[..., 0] * width + place[..., 1]
+    points = [grid_to_canvas(cell, width, width) for cell in (start, control, end)]
+    return canvas_to_grid(curve_place(*points, t), width, width)
 
 
 def _at(features: chex.Array, locations: chex.Array) -> chex.Array:

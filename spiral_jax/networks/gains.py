@@ -17,6 +17,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from spiral_jax.language import grid_to_canvas
+
 # Points of a curve that stand for all of it.
 CURVE_SAMPLES = (0.125, 0.375, 0.625, 0.875)
 # Locations are told of so many maps, the finest ones.
@@ -59,20 +61,13 @@ def place_gains(
     for level in maps[:PLACE_LEVELS]:
         w = level.shape[-1]
         cells = jnp.arange(w) + 0.5
-        start = place_of(pen, width)[:, :, None] * (w / width)
-        means, places = [], []
-        for t in CURVE_SAMPLES:  # places are [N, (y, x), w]
-            if end is None:
-                place = (1 - t) * start + t * cells
-            else:
-                finish = place_of(end, width)[:, :, None] * (w / width)
-                place = curve_place(start, cells, finish, t)
-            y, x = jnp.moveaxis(_shares(place, w), 1, 0)
-            means.append(jnp.einsum("nyi,ncij,nxj->ncyx", y, level, x))
-            places.append(place)
-        steps = [(b - a) ** 2 for a, b in itertools.pairwise(places)]
-        length = sum(jnp.sqrt(d[:, 0, :, None] + d[:, 1, None] + 1e-6) for d in steps)
-        gain = _gain(sum(means), length)
+        start = grid_to_canvas(pen, width, w)[:, :, None]
+        if end is None:
+            places = [(1 - t) * start + t * cells for t in CURVE_SAMPLES]
+        else:
+            finish = grid_to_canvas(end, width, w)[:, :, None]
+            places = [curve_place(start, cells, finish, t) for t in CURVE_SAMPLES]
+        gain = _gains_along(level, places)
         most = jnp.max(gain, axis=(1, 2), keepdims=True)
         gain = _share_of(gain, most)[:, :, None, :, None]
         gain = jnp.broadcast_to(gain, (len(gain), w, width // w, w, width // w))
@@ -93,19 +88,12 @@ def curve_gains(
     The most is 1, the least -1 or more. Arguments as those of `place_gains`.
     """
     width = maps[0].shape[-1]
-    points = [place_of(cell, width) for cell in (pen, control, end)]
     gains = []
     for level in maps:
         w = level.shape[-1]
-        means, places = [], []
-        for t in CURVE_SAMPLES:
-            place = curve_place(*points, t) * (w / width)
-            y, x = jnp.moveaxis(_shares(place, w), 1, 0)
-            means.append(jnp.einsum("ni,ncij,nj->nc", y, level, x))
-            places.append(place)
-        steps = [jnp.sum((b - a) ** 2, axis=-1) for a, b in itertools.pairwise(places)]
-        length = sum(jnp.sqrt(d + 1e-6) for d in steps)
-        gains.append(_gain(sum(means), length) / w**2)
+        points = [grid_to_canvas(p, width, w)[:, :, None] for p in (pen, control, end)]
+        places = [curve_place(*points, t) for t in CURVE_SAMPLES]
+        gains.append(_gains_along(level, places)[:, 0, 0] / w**2)
     gain = jnp.stack(gains, axis=1)
     most = jnp.max(gain, axis=1, keepdims=True)
     return jax.lax.stop_gradient(_share_of(gain, most))
@@ -121,11 +109,6 @@ def level_of(radius: float, width: int) -> float:
     return min(max(math.log2(2 * radius * width), 0.0), num_levels(width) - 1.0)
 
 
-def place_of(cell: chex.Array, width: int) -> chex.Array:
-    """Returns (y, x), `[N, 2]`, of grid locations `[N]`, in cells."""
-    return jnp.stack([cell // width, cell % width], axis=-1)
-
-
 def curve_place(
     start: chex.Array, control: chex.Array, end: chex.Array, t: float
 ) -> chex.Array:
@@ -133,22 +116,29 @@ def curve_place(
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
 
 
+def _gains_along(level: chex.Array, places: Sequence[chex.Array]) -> chex.Array:
+    """Returns the gains `[N, P, P]`, in cells, of strokes that have P ys and P xs.
+
+    Args:
+      level: `[N, M, w, w]`, from `gain_maps`.
+      places: `[N, (y, x), P]` in cells, for each of `CURVE_SAMPLES`.
+    """
+    total = 0.0
+    for place in places:
+        y, x = jnp.moveaxis(_shares(place, level.shape[-1]), 1, 0)
+        total += jnp.einsum("nyi,ncij,nxj->ncyx", y, level, x)
+    steps = [(b - a) ** 2 for a, b in itertools.pairwise(places)]
+    length = sum(jnp.sqrt(d[:, 0, :, None] + d[:, 1, None] + 1e-6) for d in steps)
+    mean = total / len(places)
+    # The samples leave half a step out at either end.
+    area = length * len(places) / len(steps) + 1
+    return area * (mean[:, 0] + jnp.sum(mean[:, 1:] ** 2, axis=1))
+
+
 def _shares(places: chex.Array, width: int) -> chex.Array:
     """Returns the weights `[..., width]` of cells that a place `[...]` lies between."""
     inside = jnp.clip(places - 0.5, 0, width - 1)
     return jax.nn.relu(1 - jnp.abs(inside[..., None] - jnp.arange(width)))
-
-
-def _gain(total: chex.Array, length: chex.Array) -> chex.Array:
-    """Returns the gain `[N, ...]` in cells.
-
-    Args:
-      total: `[N, M, ...]`, of a level at all samples.
-      length: `[N, ...]` in cells, of the curve from the first sample to the last.
-    """
-    mean = total / len(CURVE_SAMPLES)
-    area = length * len(CURVE_SAMPLES) / (len(CURVE_SAMPLES) - 1) + 1
-    return area * (mean[:, 0] + jnp.sum(mean[:, 1:] ** 2, axis=1))
 
 
 def _share_of(gain: chex.Array, most: chex.Array) -> chex.Array:

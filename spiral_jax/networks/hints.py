@@ -13,8 +13,6 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from spiral_jax.networks.gains import place_of
-
 # What is near, and less near: standard deviations, as shares of the canvas's width.
 NEAR = (1 / 16, 1 / 5)
 # Colours are alike as long as their channels differ by so much, root mean square.
@@ -37,7 +35,7 @@ def location_hints(
         counts as one more, so that P is 0, 1, or one more than there are.
     """
     width = colours.shape[1]
-    points = [place_of(cell, width) for cell in places]
+    points = [jnp.stack([p // width, p % width], axis=-1) for p in places]
     if len(points) > 1:
         points.append(sum(points) // len(points))
     # Maps one after the other: as channels of one map they took four times as long.

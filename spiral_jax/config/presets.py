@@ -142,8 +142,8 @@ PRESETS: dict[str, Config] = {
         discount=0.5,
     ),
     # --preset=emoji_small --max_minutes=60
-    # Emoji in colour, 32 px, 12 commands, shown and to be redrawn. In 5 minutes on one
-    # core 0.70 of a blank canvas's l2.
+    # Emoji in colour, 32 px, 12 commands, shown and to be redrawn. With earlier settings
+    # in 5 minutes on one core 0.70 of a blank canvas's l2.
     "emoji_small": dataclasses.replace(
         _FOLDER_SMALL,
         dataset="emoji",

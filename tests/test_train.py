@@ -273,6 +273,19 @@ def test_the_last_evaluation_is_within_the_time_limit(tiny_config):
         assert run._time_is_up(now) == expected
 
 
+def test_slow_compilation_leaves_time_to_learn(tiny_config, tmp_path, monkeypatch):
+    """It says nothing of evaluations: `make demo` had ended after one update."""
+    learn = loop.Run._until_the_end
+
+    def late(run):
+        run._metrics._start -= 9 * 60.0
+        return learn(run)
+
+    monkeypatch.setattr(loop.Run, "_until_the_end", late)
+    train(dataclasses.replace(with_updates(tiny_config, 20), max_minutes=10.0), tmp_path)
+    assert final_state(tmp_path)["learner"]["num_updates"] == 20
+
+
 @pytest.mark.parametrize("num_actors", [1, 2])
 def test_threads_train(tiny_config, tmp_path, num_actors):
     config = dataclasses.replace(

@@ -90,7 +90,6 @@ class Run:
             minutes,
             writers,
         )
-        self._minutes_before, self._frames_before = minutes, self._frames
         self._progress = ProgressLine(
             config.max_updates, config.max_minutes, silent=not group.first
         )
@@ -164,7 +163,8 @@ class Run:
     def _loop(self) -> None:
         config, learner, metrics = self._config, self._learner, self._metrics
         logged = learner.num_updates // config.log_updates
-        saved = evaluated = metrics.minutes
+        saved = evaluated = self._minutes_before = metrics.minutes
+        self._frames_before = self._frames  # no time of compilation is theirs
         while learner.num_updates < config.max_updates:
             now, pause = metrics.minutes, config.evaluate_minutes
             due = self._group.decide(
